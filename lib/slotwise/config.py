@@ -1,0 +1,144 @@
+"""One settings model, three ways in: flags, a TOML file, defaults; each mistake said in one line before Spark starts."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slotwise import storage
+from slotwise.errors import SlotwiseError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+JOBS = ("prepare", "train_distributed", "compare")
+
+
+class Settings(BaseModel):
+    """Base of every job's settings: frozen, no unknown keys, each field a flag and a TOML key.
+
+    A field's text on the command line is what pydantic parses; a TOML value may have its own type.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    job: ClassVar[str]
+    summary: ClassVar[str]
+    examples: ClassVar[str]
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def option(default: Any, help: str, *, accepted: str, metavar: str | None = None, **constraints: Any) -> Any:
+    """A settings field: its help line, and what an error message says is accepted."""
+    extra = {"accepted": accepted, "metavar": metavar or accepted}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def load(model: type[SettingsT], arguments: Sequence[str]) -> SettingsT:
+    """Settings from command-line arguments and the TOML file that `--config` names; flags win.
+
+    Raises:
+        UsageError: an unknown flag or key, a value that is not accepted, a file that cannot be read.
+    """
+    flags = vars(_parser(model).parse_args(list(arguments)))
+    config = flags.pop("config", None)
+    values = {**(_from_toml(model, config) if config else {}), **flags}
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise _usage_error(model, error) from error
+
+
+def run_job(main: Any) -> NoReturn:
+    """Calls a job's `main(arguments)` and ends the process with its exit code; explained errors have no traceback."""
+    try:
+        main(sys.argv[1:])
+    except SlotwiseError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("The command line is wrong", received=message, accepted="the flags that --help lists")
+
+
+def _parser(model: type[Settings]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"spark-submit jobs/{model.job}.py",
+        description=model.summary,
+        epilog=f"examples:\n{model.examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags as keys; flags win")
+    for field_name, field in model.model_fields.items():
+        extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
+        shown = "" if field.default in (None, "", [], ()) else f" (default: {_as_text(field.default)})"
+        help_text = f"{field.description}{shown}".replace("%", "%%")
+        flag = "--" + field_name.replace("_", "-")
+        if field.annotation is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=help_text)
+        elif _takes_many(field.annotation) and extra.get("separator") != ",":
+            parser.add_argument(flag, nargs="+", metavar=extra["metavar"], help=help_text)
+        else:
+            parser.add_argument(flag, metavar=extra["metavar"], help=help_text)
+    return parser
+
+
+def _takes_many(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(get_origin(part) is list for part in get_args(annotation))
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(str(part) for part in value) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
+    uri = storage.normalise(path)
+    if not storage.exists(uri):
+        raise UsageError("The --config file does not exist", received=path, accepted="an existing TOML file")
+    try:
+        content = tomllib.loads(storage.read_text(uri))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The --config file is not TOML: {error}", received=path, accepted="a TOML file") from error
+    sections = {job: content.pop(job) for job in JOBS if isinstance(content.get(job), dict)}
+    merged = {**content, **sections.get(model.job, {})}
+    values = {key.replace("-", "_"): value for key, value in merged.items()}
+    for key in values:
+        if key not in model.model_fields:
+            raise UsageError(
+                f"The key '{key}' in {path} is not known{_suggestion(model, key)}",
+                received=f"{key} = {values[key]!r}",
+                accepted=", ".join(name.replace("_", "-") for name in model.model_fields),
+            )
+    return values
+
+
+def _suggestion(model: type[Settings], key: str) -> str:
+    close = difflib.get_close_matches(key, model.model_fields, n=1)
+    return f" (did you mean '{close[0].replace('_', '-')}'?)" if close else ""
+
+
+def _usage_error(model: type[Settings], error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    if not first["loc"]:
+        cause = first.get("ctx", {}).get("error")
+        return cause if isinstance(cause, UsageError) else UsageError(first["msg"], received="these settings together", accepted="see --help")
+    field_name = str(first["loc"][0])
+    extra: dict[str, Any] = model.model_fields[field_name].json_schema_extra  # type: ignore[assignment]
+    what = first["msg"].removeprefix("Value error, ")
+    flag = "--" + field_name.replace("_", "-")
+    return UsageError(f"The value of {flag} is wrong: {what}", received=repr(first["input"]), accepted=extra["accepted"])

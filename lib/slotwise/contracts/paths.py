@@ -1,0 +1,84 @@
+"""Every file of a dataset, a run and a comparison by name, so that no path is put together elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slotwise import storage
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """Files of a dataset; `root` is its URI."""
+
+    root: str
+
+    @property
+    def record(self) -> str:
+        return storage.join(self.root, "dataset.json")
+
+    @property
+    def explore(self) -> str:
+        return storage.join(self.root, "explore")
+
+    @property
+    def rows(self) -> str:
+        """Parquet table with the end of every input row: row, id, label, split, status, error."""
+        return storage.join(self.root, "rows")
+
+    def split(self, split: str) -> str:
+        return storage.join(self.root, split)
+
+    def shard(self, file: str) -> str:
+        return storage.join(self.root, file)
+
+
+def shard_file(split: str, shard: int, extension: str) -> str:
+    """Path of a logical shard below its dataset."""
+    return f"{split}/shard-{shard:05d}.{extension}"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Files of a run; `root` is its URI."""
+
+    root: str
+
+    @property
+    def record(self) -> str:
+        return storage.join(self.root, "run.json")
+
+    @property
+    def model(self) -> str:
+        return storage.join(self.root, "model.keras")
+
+    @property
+    def checkpoints(self) -> str:
+        return storage.join(self.root, "checkpoints")
+
+    @property
+    def audit(self) -> str:
+        return storage.join(self.root, "audit")
+
+    @property
+    def report(self) -> str:
+        return storage.join(self.root, "report.html")
+
+
+@dataclass(frozen=True)
+class ComparisonPaths:
+    """Files of a comparison; `root` is its URI."""
+
+    root: str
+
+    @property
+    def json(self) -> str:
+        return storage.join(self.root, "comparison.json")
+
+    @property
+    def markdown(self) -> str:
+        return storage.join(self.root, "comparison.md")
+
+    @property
+    def html(self) -> str:
+        return storage.join(self.root, "comparison.html")

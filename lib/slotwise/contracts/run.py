@@ -1,0 +1,104 @@
+"""`RUN/run.json`: what a training run was told, where it ran, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slotwise import storage
+from slotwise.errors import DataError
+
+VERSION = 1
+
+
+class EpochRecord(BaseModel):
+    """One epoch over all slots; losses are means per sample, shares are of the epoch's training time (0 to 1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    steps: int
+    images: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    """Training only; validation and checkpoint are in `validation_seconds` and `checkpoint_seconds`."""
+    validation_seconds: float
+    checkpoint_seconds: float
+    images_per_second: float
+    waiting_for_data_share: float
+    all_reduce_share: float | None
+    """None where it was not measured."""
+
+
+class SlotRecord(BaseModel):
+    """Where one slot ran."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slot: int
+    host: str
+    executor: str
+    cores: int
+    gpus: list[str]
+    logical_shards: list[int]
+
+
+class RunRecord(BaseModel):
+    """The whole of `run.json`; written once, when the run has ended well."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    created: str
+    dataset: str
+    dataset_fingerprint: str
+    model: str
+    engine: str
+    slots: int
+    parameters: int
+    """Trainable weights of the model."""
+    epochs: list[EpochRecord]
+    test_loss: float
+    test_accuracy: float
+    test_images: int
+    best_epoch: int
+    """The epoch (from 1) whose weights are in `model.keras`: the lowest validation loss."""
+    train_seconds: float
+    """Sum of the epochs' training seconds, the first traced step included."""
+    total_seconds: float
+    """From the launch of the slots to their end."""
+    images_per_second: float
+    """Median over epochs after the first (the only one, if there is one)."""
+    placement: list[SlotRecord]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    resumed_from_epochs: list[int]
+    """The finished epochs that each `--resume` of this run started from."""
+    class_names: list[str]
+
+
+def load(run: str) -> RunRecord:
+    """The record of a finished run.
+
+    Raises:
+        DataError: there is no finished run, or its record is damaged or of another version.
+    """
+    uri = storage.join(run, "run.json")
+    if not storage.exists(uri):
+        raise DataError(f"{run} is not a finished run: it has no run.json")
+    try:
+        content = storage.read_json(uri)
+        version = content.get("version") if isinstance(content, dict) else None
+        if version != VERSION:
+            raise DataError(f"The run at {run} has record version {version}; this slotwise reads version {VERSION}")
+        return RunRecord.model_validate(content)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise DataError(f"{uri} is damaged at '{where}': {error.errors()[0]['msg']}") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{uri} is not JSON ({error})") from error

@@ -1,0 +1,89 @@
+"""Settings of the prepare job."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import model_validator
+
+from slotwise import storage
+from slotwise.config import Settings, option
+from slotwise.errors import UsageError
+from slotwise.settings.types import CommaSeparated, ImageSize, Uri
+
+Source = Literal["demo", "covers", "cifar10", "folder"]
+Format = Literal["tfrecord", "parquet"]
+Balance = Literal["undersample", "oversample", "weights", "none"]
+
+# What a source is when nothing is said: (classes, images per class, image size, balance). None takes all there is.
+SOURCE_DEFAULTS: dict[str, tuple[int | None, int | None, tuple[int, int], Balance]] = {
+    "demo": (12, 100, (64, 48), "undersample"),
+    "covers": (12, 2200, (150, 100), "undersample"),
+    "cifar10": (None, None, (32, 32), "none"),
+    "folder": (None, None, (128, 128), "undersample"),
+}
+
+
+class PrepareSettings(Settings):
+    """What to make a dataset from, and how."""
+
+    job: ClassVar[str] = "prepare"
+    summary: ClassVar[str] = "Turn a table of image URLs, CIFAR-10 or a folder of images into a balanced dataset of logical shards."
+    examples: ClassVar[str] = """\
+  spark-submit jobs/prepare.py
+  spark-submit jobs/prepare.py --source covers --input hdfs://host:9000/books.csv.gz --classes 12 --per-class 2200
+  spark-submit jobs/prepare.py --source cifar10 --input hdfs://host:9000/cifar10 --dataset hdfs://host:9000/datasets/cifar10
+  spark-submit jobs/prepare.py --source folder --input photos --image-size 128x128 --format parquet"""
+
+    source: Source = option("demo", "where the images come from", accepted="demo, covers, cifar10 or folder", metavar="NAME")
+    input: Uri | None = option(None, "the source's file or directory; the demo draws its own", accepted="a path or URI that exists", metavar="URI")
+    dataset: Uri | None = option(None, "where the dataset goes (default: workspace/datasets/SOURCE)", accepted="a path or URI", metavar="URI")
+    format: Format = option("tfrecord", "file format of the shards", accepted="tfrecord or parquet", metavar="NAME")
+    classes: int | None = option(None, "keep the K largest classes (default: 12 for demo and covers, else all)", accepted="a whole number from 2", metavar="K", ge=2)
+    per_class: int | None = option(None, "images per class over all splits (default: 100 for demo, 2200 for covers, else all)", accepted="a whole number from 5", metavar="N", ge=5)
+    balance: Balance | None = option(None, "how to even out the training split (default: undersample; none for cifar10, balanced as it comes)", accepted="undersample, oversample, weights or none", metavar="NAME")
+    image_size: ImageSize | None = option(None, "size of the stored images (default: 64x48 demo, 150x100 covers, 32x32 cifar10, 128x128 folder)", accepted="HEIGHTxWIDTH, each from 4 to 4096", metavar="HxW")
+    logical_shards: int = option(16, "shards per split; a run can use any number of slots up to it", accepted="a whole number from 1 to 4096", metavar="L", ge=1, le=4096)
+    split: Annotated[list[int], CommaSeparated] = option([60, 20, 20], "percent for train,validation,test", accepted="three whole numbers that add up to 100, train and test above 0", metavar="A,B,C")
+    seed: int = option(7, "seed of selection, split and order", accepted="a whole number from 0", metavar="S", ge=0)
+    overwrite: bool = option(False, "replace a dataset that is there already", accepted="true or false")
+    cache: Uri | None = option(None, "directory that keeps fetched images for the next run (default: beside the dataset)", accepted="a path or URI", metavar="URI")
+    max_failed: float = option(0.2, "share of failed downloads above which the job gives up", accepted="a number from 0 to 1", metavar="SHARE", ge=0, le=1)
+    reserve: float = option(0.3, "extra share of images fetched per class, to stand in for failed ones", accepted="a number from 0 to 10", metavar="SHARE", ge=0, le=10)
+    category_column: str = option("categories", "covers: column of the class", accepted="a column of the input", metavar="NAME")
+    url_column: str = option("image", "covers: column of the image URL", accepted="a column of the input", metavar="NAME")
+    mirror: list[str] = option([], "covers: fetch URLs that start with FROM from TO instead (ids and cache keep FROM)", accepted="FROM=TO pairs", metavar="FROM=TO")
+    threads: int = option(32, "download threads per task", accepted="a whole number from 1 to 256", metavar="T", ge=1, le=256)
+    per_host: int = option(32, "connections to one host at a time, over all tasks", accepted="a whole number from 1", metavar="C", ge=1)
+    connect_timeout: float = option(5.0, "seconds to wait for a connection", accepted="seconds above 0", metavar="SECONDS", gt=0)
+    read_timeout: float = option(10.0, "seconds to wait for the next bytes", accepted="seconds above 0", metavar="SECONDS", gt=0)
+    total_timeout: float = option(30.0, "seconds one image may take, retries not counted", accepted="seconds above 0", metavar="SECONDS", gt=0)
+    retries: int = option(2, "further tries where one can help (5xx, 429, broken connections)", accepted="a whole number from 0 to 10", metavar="R", ge=0, le=10)
+    max_bytes: int = option(10_000_000, "largest image file taken", accepted="bytes from 1000", metavar="BYTES", ge=1000)
+    max_pixels: int = option(50_000_000, "largest image taken, in pixels", accepted="pixels from 1000", metavar="PIXELS", ge=1000)
+
+    @model_validator(mode="after")
+    def _check(self) -> PrepareSettings:
+        if self.source != "demo" and self.input is None:
+            raise UsageError(f"Source {self.source} needs --input", received="none", accepted="a path or URI that exists")
+        if len(self.split) != 3 or sum(self.split) != 100 or min(self.split) < 0 or 0 in (self.split[0], self.split[2]):
+            raise UsageError("The value of --split is wrong", received=self.split, accepted="three whole numbers that add up to 100, train and test above 0")
+        for pair in self.mirror:
+            if "=" not in pair:
+                raise UsageError("The value of --mirror is wrong", received=pair, accepted="FROM=TO")
+        return self
+
+    def resolved(self) -> PrepareSettings:
+        """The same settings with every default that depends on the source filled in."""
+        classes, per_class, image_size, balance = SOURCE_DEFAULTS[self.source]
+        dataset = self.dataset or storage.normalise(f"workspace/datasets/{self.source}")
+        return self.model_copy(
+            update={
+                "classes": self.classes or classes,
+                "per_class": self.per_class or per_class,
+                "image_size": self.image_size or image_size,
+                "balance": self.balance or balance,
+                "dataset": dataset,
+                "cache": self.cache or storage.join(storage.parent(dataset), ".image-cache"),
+            }
+        )

@@ -1,0 +1,38 @@
+"""Value types that several jobs' settings share: URIs, image sizes, comma-separated lists."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from slotwise import storage
+from slotwise.errors import UsageError
+
+
+def _uri(value: str) -> str:
+    try:
+        return storage.normalise(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+def _image_size(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", value)
+        if match is None:
+            raise ValueError("it is not of the form HEIGHTxWIDTH")
+        value = (int(match[1]), int(match[2]))
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(4 <= int(side) <= 4096 for side in value):
+        return tuple(value)
+    raise ValueError("height and width have to lie between 4 and 4096 pixels")
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Uri = Annotated[str, AfterValidator(_uri)]
+ImageSize = Annotated[tuple[int, int], BeforeValidator(_image_size)]
+CommaSeparated = BeforeValidator(_comma_separated)
