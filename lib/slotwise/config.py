@@ -86,12 +86,12 @@ def _parser(model: type[Settings]) -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags as keys; flags win")
     for field_name, field in model.model_fields.items():
         extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
-        shown = "" if field.default in (None, "", [], ()) else f" (default: {_as_text(field.default)})"
+        shown = "" if field.default in (None, "", []) else f" (default: {_as_text(field.default)})"
         help_text = f"{field.description}{shown}".replace("%", "%%")
         flag = "--" + field_name.replace("_", "-")
         if field.annotation is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=help_text)
-        elif _takes_many(field.annotation) and extra.get("separator") != ",":
+        elif _takes_many(field.annotation):
             parser.add_argument(flag, nargs="+", metavar=extra["metavar"], help=help_text)
         else:
             parser.add_argument(flag, metavar=extra["metavar"], help=help_text)
