@@ -1,0 +1,7 @@
+# Sourced by every Spark command, since conf/link-spark.sh makes this directory $SPARK_HOME/conf.
+
+# pip puts SPARK_HOME at VENV/lib/pythonX.Y/site-packages/pyspark; driver and executors are to run VENV's Python,
+# activated or not. Elsewhere (another Spark installation, --conf spark.pyspark.python) nothing is touched.
+if [ -z "${PYSPARK_PYTHON:-}" ] && [ -x "${SPARK_HOME}/../../../../bin/python" ]; then
+  PYSPARK_PYTHON="$(cd "${SPARK_HOME}/../../../../bin" && pwd)/python"
+fi
