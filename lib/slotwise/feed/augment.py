@@ -1,0 +1,69 @@
+"""Random changes of one image, drawn from its own key and by native tensor operations only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# Largest changes, as shares of the image's side, radians or grey levels; in the range that the published works use.
+CROP = SHIFT = 0.1
+ROTATE = 0.26  # 15 degrees
+SHEAR = 0.2
+ZOOM = 0.2
+BRIGHTNESS = 0.2 * 255
+
+
+def augment(image: tf.Tensor, key: tf.Tensor, kinds: Sequence[str]) -> tf.Tensor:
+    """A changed copy of an image.
+
+    Args:
+        image: uint8 [height, width, channels], 0 to 255.
+        key: int64 scalar, from `order.sample_keys`; the same key gives the same change.
+        kinds: any of flip, crop, shift, rotate, shear, zoom, brightness.
+
+    Returns:
+        float32 [height, width, channels], 0 to 255.
+    """
+    height, width, _ = image.shape
+    # One draw for all kinds, in fixed places: switching one on does not change the others.
+    draws = tf.random.stateless_uniform([10], tf.bitcast(key, tf.int32), -1.0, 1.0)
+    picture = tf.cast(image, tf.float32)
+    if "flip" in kinds:
+        picture = tf.where(draws[0] < 0, picture[:, ::-1], picture)
+    if geometric := set(kinds) & {"crop", "shift", "rotate", "shear", "zoom"}:
+        picture = _warp(picture, _affine(draws, geometric, height, width))
+    if "brightness" in kinds:
+        picture = tf.clip_by_value(picture + draws[9] * BRIGHTNESS, 0.0, 255.0)
+    return tf.ensure_shape(picture, image.shape)
+
+
+def _affine(draws: tf.Tensor, kinds: set[str], height: int, width: int) -> tf.Tensor:
+    """The map from output to input pixels about the image's centre, float32 [8] as projective transforms take it."""
+    scale_x = scale_y = tf.constant(1.0)
+    angle = slope = move_x = move_y = tf.constant(0.0)
+    if "crop" in kinds:  # a part of the image, at full size again
+        scale_x = scale_y = 1.0 - CROP
+        move_x, move_y = draws[1] * CROP / 2 * width, draws[2] * CROP / 2 * height
+    if "shift" in kinds:
+        move_x, move_y = move_x + draws[3] * SHIFT * width, move_y + draws[4] * SHIFT * height
+    if "zoom" in kinds:
+        scale_x, scale_y = scale_x * (1.0 + draws[5] * ZOOM), scale_y * (1.0 + draws[6] * ZOOM)
+    if "rotate" in kinds:
+        angle = draws[7] * ROTATE
+    if "shear" in kinds:
+        slope = draws[8] * SHEAR
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = scale_x * cos, scale_x * (slope * cos - sin)
+    d, e = scale_y * sin, scale_y * (slope * sin + cos)
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    c = centre_x + move_x - a * centre_x - b * centre_y
+    f = centre_y + move_y - d * centre_x - e * centre_y
+    return tf.stack([a, b, c, d, e, f, 0.0, 0.0])
+
+
+def _warp(image: tf.Tensor, transform: tf.Tensor) -> tf.Tensor:
+    height, width, _ = image.shape
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None], transforms=transform[None], output_shape=[height, width], fill_value=0.0, interpolation="BILINEAR", fill_mode="REFLECT"
+    )[0]

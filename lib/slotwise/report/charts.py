@@ -1,0 +1,139 @@
+"""The few kinds of plot the pages use, drawn without pyplot's global state and readable on light and dark ground."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK = "#808080"
+"""A grey with enough contrast on white and on near-black."""
+COLOURS = ("#3b8fd4", "#e0812d", "#3fa36b", "#d1556a", "#9277d6", "#9a8a3a")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: `values[i]` belongs to epoch i + 1; None or a value that is not finite leaves a gap."""
+
+    label: str | None
+    values: Sequence[float | None]
+    colour: int = 0
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One mean with its spread and the single values behind it."""
+
+    label: str
+    mean: float
+    deviation: float | None = None
+    values: Sequence[float] = field(default_factory=tuple)
+    colour: int = 0
+    shown: str = ""
+
+
+def axes(y_label: str, x_label: str = "", *, width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:
+    """An empty plot of `width` × `height` inches with a transparent ground."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    plot = figure.add_subplot()
+    plot.patch.set_alpha(0)
+    plot.set_xlabel(x_label, color=INK, fontsize=11)
+    plot.set_ylabel(y_label, color=INK, fontsize=11)
+    plot.tick_params(colors=INK, labelsize=11)
+    plot.grid(axis="y", color=INK, alpha=0.25, linewidth=0.7)
+    plot.set_axisbelow(True)
+    for side, spine in plot.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    return figure, plot
+
+
+def curves(lines: Sequence[Line], y_label: str) -> Figure:
+    """Values over epochs."""
+    figure, plot = axes(y_label, "epoch")
+    for line in lines:
+        values = [_gap(value) for value in line.values]
+        style = "--" if line.dashed else "-"
+        colour = COLOURS[line.colour % len(COLOURS)]
+        plot.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=4, linewidth=1.8, label=line.label)
+    _whole_numbers(plot)
+    _legend(plot)
+    return figure
+
+
+def bars(items: Sequence[Bar], y_label: str, *, from_zero: bool = True) -> Figure:
+    """Means with their standard deviation as a whisker and each single value as a dot."""
+    figure, plot = axes(y_label)
+    for position, item in enumerate(items):
+        colour = COLOURS[item.colour % len(COLOURS)]
+        plot.bar(position, item.mean, 0.55, color=colour, alpha=0.55)
+        if item.deviation is not None:
+            plot.errorbar(position, item.mean, item.deviation, color=INK, capsize=6, linewidth=1.6)
+        offsets = _spread_out(len(item.values)) if len(item.values) > 1 else []
+        for offset, value in zip(offsets, item.values, strict=False):
+            plot.plot(position + offset, value, "o", color=colour, markersize=5)
+        highest = max([item.mean + (item.deviation or 0), *item.values])
+        plot.annotate(item.shown, (position, highest), (0, 5), textcoords="offset points", ha="center", color=INK, fontsize=11)
+    plot.set_xticks(range(len(items)), [item.label for item in items])
+    plot.set_xlim(-0.6, max(len(items) - 0.4, 1.4))
+    plot.margins(y=0.16)
+    if from_zero:
+        plot.set_ylim(bottom=0)
+    return figure
+
+
+def against_ideal(series: Mapping[str, Mapping[int, float]], y_label: str) -> Figure:
+    """For each label its value by slot count, beside the dashed line where twice the slots are twice as fast."""
+    figure, plot = axes(y_label, "slots")
+    slots = sorted({count for values in series.values() for count in values})
+    plot.plot([1, slots[-1]], [1, slots[-1]], "--", color=INK, linewidth=1.4, label="ideal")
+    for index, (label, values) in enumerate(series.items()):
+        points = sorted(values.items())
+        plot.plot(*zip(*points, strict=True), "-o", color=COLOURS[index % len(COLOURS)], markersize=6, linewidth=2, label=label)
+        for count, value in points:
+            plot.annotate(f"{value:.2f}×", (count, value), (0, -16), textcoords="offset points", ha="center", color=INK, fontsize=11)
+    plot.set_xticks(slots)
+    plot.set_xlim(slots[0] - 0.25, slots[-1] + 0.25)
+    plot.set_ylim(0, slots[-1] * 1.15)
+    _legend(plot)
+    return figure
+
+
+def stacked_shares(shares: Mapping[str, Sequence[float]], y_label: str) -> Figure:
+    """For each epoch the parts of its time as one stacked bar; values are percentages."""
+    figure, plot = axes(y_label, "epoch")
+    epochs = range(1, len(next(iter(shares.values()))) + 1)
+    below = [0.0] * len(epochs)
+    for index, (label, values) in enumerate(shares.items()):
+        plot.bar(epochs, values, 0.7, bottom=below, color=COLOURS[index % len(COLOURS)], alpha=0.8, label=label)
+        below = [low + value for low, value in zip(below, values, strict=True)]
+    plot.set_ylim(0, 100)
+    plot.set_xlim(0.4, max(len(epochs) + 0.6, 2.6))
+    _whole_numbers(plot)
+    _legend(plot)
+    return figure
+
+
+def _gap(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else math.nan
+
+
+def _spread_out(number: int) -> list[float]:
+    return [0.3 * (index / (number - 1) - 0.5) for index in range(number)]
+
+
+def _whole_numbers(plot: Axes) -> None:
+    plot.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _legend(plot: Axes) -> None:
+    handles, labels = plot.get_legend_handles_labels()
+    if labels:
+        columns = min(len(labels), 3)
+        plot.figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK, fontsize=11)
