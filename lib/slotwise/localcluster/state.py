@@ -8,7 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-STATE_FILE = Path("workspace/cluster/cluster.json")
+from slotwise.localcluster.processes import is_running
+
+DIRECTORY = Path("workspace/cluster")
+FILE_NAME = "cluster.json"
+STATE_FILE = DIRECTORY / FILE_NAME
+DIRECTORY_VARIABLE = "SLOTWISE_CLUSTER"
+"""Environment variable that names another cluster's directory, so that tests have their own."""
 
 
 class ClusterState(BaseModel):
@@ -26,21 +32,15 @@ class ClusterState(BaseModel):
     master_ui: str
     namenode_ui: str
     pids: dict[str, int]
+    """Process id of each part: namenode, datanode, master, worker-1, …, history."""
 
 
-def running_cluster(path: Path = STATE_FILE) -> ClusterState | None:
+def running_cluster(path: Path | None = None) -> ClusterState | None:
     """The local cluster, if one was started from this directory and its NameNode still runs."""
-    if not path.exists():
-        return None
-    state = ClusterState.model_validate(json.loads(path.read_text()))
-    return state if all(_is_running(pid) for pid in state.pids.values()) else None
+    state = read_state(path or Path(os.environ.get(DIRECTORY_VARIABLE, DIRECTORY)) / FILE_NAME)
+    return state if state is not None and is_running(state.pids.get("namenode")) else None
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def read_state(path: Path) -> ClusterState | None:
+    """What was written at `path`, whether it still runs or not; None where there is no such file."""
+    return ClusterState.model_validate(json.loads(path.read_text())) if path.exists() else None

@@ -1,0 +1,77 @@
+"""What the driver hands to each slot's training process, and what comes back."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from slotwise.contracts.run import EpochRecord
+from slotwise.settings.train import TrainSettings
+
+
+class TrainingJob(BaseModel):
+    """A training that is ready to start: the same text for every slot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: TrainSettings
+    """With `dataset`, `run` and `model` filled in."""
+    resume: bool
+
+    @property
+    def dataset(self) -> str:
+        assert self.settings.dataset is not None
+        return self.settings.dataset
+
+    @property
+    def run(self) -> str:
+        assert self.settings.run is not None
+        return self.settings.run
+
+    @property
+    def model(self) -> str:
+        assert self.settings.model is not None
+        return self.settings.model
+
+
+class TrainingResult(BaseModel):
+    """What the chief slot measured; the same numbers on every slot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epochs: list[EpochRecord]
+    best_epoch: int
+    test_loss: float
+    test_accuracy: float
+    test_images: int
+    parameters: int
+    resumed_from_epochs: list[int]
+    versions: dict[str, str]
+
+
+class SlotExit(IntEnum):
+    """Exit codes of a slot's training process."""
+
+    DONE = 0
+    FAILED = 1
+    # Not this slot's own fault: another one went away, or never came.
+    PEER_LOST = 75
+    RENDEZVOUS_TIMEOUT = 76
+
+
+class SlotFailure(BaseModel):
+    """Why a slot's process ended: `RUN/failures/slot-N.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slot: int
+    host: str
+    exit_code: int
+    explained: bool
+    """Whether `message` is one of slotwise's own errors, which needs no traceback."""
+    message: str
+    tail: list[str]
+    """The last lines that the process printed."""
+    time: float
+    """Seconds since 1970, by the slot's own clock."""

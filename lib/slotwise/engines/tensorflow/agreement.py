@@ -1,0 +1,27 @@
+"""A check that all slots still hold the same weights."""
+
+from __future__ import annotations
+
+import hashlib
+
+import keras
+import tensorflow as tf
+
+from slotwise.engines.tensorflow.collective import Slots
+from slotwise.errors import TrainingFailed
+
+
+def check_equal_weights(model: keras.Model, slots: Slots, epoch: int) -> None:
+    """Compares a checksum of the weights over all slots.
+
+    Raises:
+        TrainingFailed: this slot's weights differ from another's.
+    """
+    if slots.count == 1:
+        return
+    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
+    # 40 bits: a sum over thousands of slots is still exact in float64, so equal checksums sum to count times one of them.
+    own = float(int.from_bytes(digest.digest()[:5], "big"))
+    total = tf.function(lambda value: slots.run(slots.sum, value))(tf.constant([own, own * own % 2**40], tf.float64)).numpy()
+    if (total != [own * slots.count, own * own % 2**40 * slots.count]).any():
+        raise TrainingFailed(f"After epoch {epoch} slot {slots.rank} holds other weights than the other slots; the run cannot be trusted and stops here")

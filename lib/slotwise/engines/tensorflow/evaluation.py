@@ -1,0 +1,42 @@
+"""Loss and accuracy over a split: each slot counts its own shards, each sample counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from slotwise.engines.tensorflow.collective import Slots
+
+
+class Evaluation(NamedTuple):
+    """Means over all samples of a split, exact over slots."""
+
+    loss: float
+    accuracy: float
+    images: int
+
+
+class Evaluator:
+    """Evaluates a model that gives logits."""
+
+    def __init__(self, model: keras.Model, slots: Slots) -> None:
+        self._model, self._slots = model, slots
+        self._count = tf.function(self._traced_count, reduce_retracing=True)
+        self._sum = tf.function(lambda value: slots.run(slots.sum, value))
+
+    def __call__(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Evaluation | None:
+        """Evaluates this slot's batches (images, labels) together with the other slots'; None if no slot has any."""
+        sums = tf.zeros([3], tf.float64)
+        for images, labels in batches:
+            sums += self._count(images, labels)
+        loss, correct, images = (float(value) for value in self._sum(sums).numpy())
+        return Evaluation(loss / images, correct / images, int(images)) if images else None
+
+    def _traced_count(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        logits = tf.cast(self._model(images, training=False), tf.float64)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        correct = tf.cast(tf.argmax(logits, 1) == labels, tf.float64)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(correct), tf.cast(tf.size(labels), tf.float64)])

@@ -1,0 +1,81 @@
+"""A slot's training process: reads its job from a file, trains, leaves its outcome in another file.
+
+    python -m slotwise.engines.tensorflow.worker JOB_FILE OUTCOME_FILE
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from slotwise.contracts.job import SlotExit, TrainingJob
+from slotwise.errors import SlotwiseError
+
+_PARENT_CHECK_SECONDS = 1.0
+
+
+def main(job_file: str, outcome_file: str) -> int:
+    """Trains; returns the exit code. The outcome is a `TrainingResult` as JSON, or the text of an explained error."""
+    _end_with_parent()
+    job = TrainingJob.model_validate_json(Path(job_file).read_text())
+    _configure(job.settings.precision, job.settings.cores_per_slot)
+    import tensorflow as tf
+
+    from slotwise.engines.tensorflow.collective import connect
+    from slotwise.engines.tensorflow.loop import train
+
+    lost_peer = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+    try:
+        result = train(job, connect(job.settings.rendezvous_timeout))
+    except SlotwiseError as error:
+        Path(outcome_file).write_text(str(error))
+        return SlotExit.FAILED
+    except lost_peer:
+        traceback.print_exc()
+        return SlotExit.PEER_LOST
+    except tf.errors.InternalError as error:
+        traceback.print_exc()
+        return SlotExit.PEER_LOST if "ollective" in str(error) else SlotExit.FAILED
+    except Exception:
+        traceback.print_exc()
+        return SlotExit.FAILED
+    Path(outcome_file).write_text(result.model_dump_json())
+    return SlotExit.DONE
+
+
+def _configure(precision: str, cores: int) -> None:
+    """Precision and threads have to be set before TensorFlow does anything."""
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+    tf.config.threading.set_inter_op_parallelism_threads(cores)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if precision == "float64":
+        keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy(precision)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the Spark task that started it is gone, however it went."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_SECONDS)
+        os._exit(SlotExit.PEER_LOST)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    code = main(*sys.argv[1:3])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: TensorFlow's servers may wait for peers that are gone.
+    os._exit(code)

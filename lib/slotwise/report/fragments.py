@@ -1,0 +1,57 @@
+"""Pieces of HTML that sections are made of; every text that goes in is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, Template
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from slotwise.report.page import figure_svg
+
+_HEADLINE = """<dl class="headline">{% for label, number in numbers.items() %}<div><dt>{{ label }}</dt><dd>{{ number }}</dd></div>{% endfor %}</dl>"""
+
+_TABLE = """<div class="scroll"><table><thead><tr>{% for column in columns %}<th scope="col"{% if loop.index0 >= texts %} class="number"{% endif %}>{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr>{% for cell in row %}<td{% if loop.index0 >= texts %} class="number"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>"""
+
+_FIGURES = """<div class="figures">{% for caption, svg in figures.items() %}<figure>{{ svg }}<figcaption>{{ caption }}</figcaption></figure>{% endfor %}</div>"""
+
+_PARAGRAPHS = "{% for text in texts %}<p>{{ text }}</p>{% endfor %}"
+
+_CODE = "<pre><code>{{ text }}</code></pre>"
+
+
+def headline(numbers: Mapping[str, str]) -> str:
+    """Large numbers with a small label each."""
+    return _render(_HEADLINE, numbers=numbers)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
+    """A table that scrolls sideways where it is too wide; columns after the first `texts` are aligned as numbers."""
+    return _render(_TABLE, columns=columns, rows=rows, texts=texts)
+
+
+def figures(by_caption: Mapping[str, Figure]) -> str:
+    """Plots beside each other as far as the page is wide."""
+    return _render(_FIGURES, figures={caption: Markup(figure_svg(figure)) for caption, figure in by_caption.items()})
+
+
+def paragraphs(*texts: str) -> str:
+    return _render(_PARAGRAPHS, texts=texts)
+
+
+def code(text: str) -> str:
+    return _render(_CODE, text=text)
+
+
+@cache
+def _template(source: str) -> Template:
+    return Environment(autoescape=True).from_string(source)
+
+
+def _render(source: str, **values: Any) -> str:
+    return _template(source).render(**values)

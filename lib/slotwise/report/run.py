@@ -1,0 +1,114 @@
+"""The page of one training run: what came of it, how it got there, where it ran and with which settings."""
+
+from __future__ import annotations
+
+from slotwise.contracts.run import EpochRecord, RunRecord, SlotRecord
+from slotwise.report import charts, fragments, wording
+from slotwise.report.page import Section, page
+
+
+def run_report(record: RunRecord) -> str:
+    """`RUN/report.html` as one self-contained HTML page."""
+    sections = [
+        Section("Result", _headline(record) + _summary(record)),
+        Section("Learning", fragments.figures({"Loss per epoch": _loss(record.epochs), "Accuracy per epoch": _accuracy(record)})),
+        Section("Speed", _speed(record.epochs)),
+        Section("Epochs", fragments.table(*_epoch_table(record.epochs), texts=0)),
+        Section("Slots", fragments.table(_SLOT_COLUMNS, [_slot_cells(slot) for slot in record.placement], texts=0)),
+        Section("Classes", fragments.paragraphs(", ".join(record.class_names))),
+        Section("Settings", fragments.table(("Setting", "Value"), [(name, wording.value(content)) for name, content in record.settings.items()], texts=2)),
+        Section("Versions", fragments.table(("Package", "Version"), sorted(record.versions.items()), texts=2)),
+    ]
+    return page(f"{record.model} on {wording.count(record.slots, 'slot')}", sections)
+
+
+def _headline(record: RunRecord) -> str:
+    return fragments.headline(
+        {
+            "test accuracy": wording.percent(record.test_accuracy),
+            "test loss": wording.number(record.test_loss),
+            "training time": wording.duration(record.train_seconds),
+            "images/s": wording.number(record.images_per_second, 0),
+            "slots": str(record.slots),
+        }
+    )
+
+
+def _summary(record: RunRecord) -> str:
+    texts = [
+        f"{record.model} ({record.parameters:,} trainable weights, {record.engine}) learned {wording.count(len(record.class_names), 'class').replace('classs', 'classes')} "
+        f"from {record.dataset} in {wording.count(len(record.epochs), 'epoch')}; {wording.duration(record.total_seconds)} from the launch of the slots to their end. "
+        f"The kept weights are those of epoch {record.best_epoch}, which had the lowest validation loss; "
+        f"they were tested on {wording.count(record.test_images, 'image')}.",
+    ]
+    if record.resumed_from_epochs:
+        texts.append(f"Resumed after {' and '.join(f'epoch {epoch}' for epoch in record.resumed_from_epochs)}.")
+    texts.append(f"Finished {record.created}.")
+    return fragments.paragraphs(*texts)
+
+
+def _loss(epochs: list[EpochRecord]) -> charts.Figure:
+    lines = [charts.Line("training", [epoch.loss for epoch in epochs])]
+    validation = [epoch.validation_loss for epoch in epochs]
+    if any(value is not None for value in validation):
+        lines.append(charts.Line("validation", validation, colour=1))
+    return charts.curves(lines, "loss")
+
+
+def _accuracy(record: RunRecord) -> charts.Figure:
+    lines = [charts.Line("training", [100 * epoch.accuracy for epoch in record.epochs])]
+    validation = [None if epoch.validation_accuracy is None else 100 * epoch.validation_accuracy for epoch in record.epochs]
+    if any(value is not None for value in validation):
+        lines.append(charts.Line("validation", validation, colour=1))
+    return charts.curves(lines, "accuracy in %")
+
+
+def _speed(epochs: list[EpochRecord]) -> str:
+    figures = {
+        "Images per second over all slots; the first epoch includes building the computation": charts.curves(
+            [charts.Line(None, [epoch.images_per_second for epoch in epochs])], "images/s"
+        ),
+        "Where the training time of each epoch went": charts.stacked_shares(_shares(epochs), "% of training time"),
+    }
+    text = "" if all(epoch.all_reduce_share is not None for epoch in epochs) else fragments.paragraphs("The share of all-reduce was not measured in every epoch; there it is part of computing.")
+    return fragments.figures(figures) + text
+
+
+def _shares(epochs: list[EpochRecord]) -> dict[str, list[float]]:
+    waiting = [100 * epoch.waiting_for_data_share for epoch in epochs]
+    reducing = [100 * (epoch.all_reduce_share or 0) for epoch in epochs]
+    computing = [max(0.0, 100 - data - network) for data, network in zip(waiting, reducing, strict=True)]
+    shares = {"computing": computing, "waiting for data": waiting}
+    return {**shares, "all-reduce": reducing} if any(epoch.all_reduce_share is not None for epoch in epochs) else shares
+
+
+def _epoch_table(epochs: list[EpochRecord]) -> tuple[list[str], list[list[str]]]:
+    columns = ["Epoch", "Steps", "Images", "Loss", "Accuracy", "Validation loss", "Validation accuracy", "Learning rate"]
+    columns += ["Training", "Validation", "Checkpoint", "Images/s", "Waiting for data", "All-reduce"]
+    rows = [
+        [
+            str(epoch.epoch),
+            f"{epoch.steps:,}",
+            f"{epoch.images:,}",
+            wording.number(epoch.loss),
+            wording.percent(epoch.accuracy),
+            wording.number(epoch.validation_loss),
+            wording.percent(epoch.validation_accuracy),
+            f"{epoch.learning_rate:g}",
+            wording.duration(epoch.seconds),
+            wording.duration(epoch.validation_seconds),
+            wording.duration(epoch.checkpoint_seconds),
+            wording.number(epoch.images_per_second, 0),
+            wording.percent(epoch.waiting_for_data_share),
+            wording.percent(epoch.all_reduce_share),
+        ]
+        for epoch in epochs
+    ]
+    return columns, rows
+
+
+_SLOT_COLUMNS = ("Slot", "Host", "Executor", "Cores", "GPUs", "Logical shards")
+
+
+def _slot_cells(slot: SlotRecord) -> tuple[str, ...]:
+    return str(slot.slot), slot.host, slot.executor, str(slot.cores), wording.value(slot.gpus), wording.value(slot.logical_shards)
