@@ -29,7 +29,7 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
     """
     defaults = {
         "spark.master": "local[*]",
-        "spark.eventLog.dir": _event_log_directory(conf),
+        **_local_settings(conf),
         "spark.sql.session.timeZone": "UTC",
         "spark.ui.showConsoleProgress": "true" if sys.stderr.isatty() else "false",
         **(extra or {}),
@@ -43,29 +43,46 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
     return SparkSession.builder.config(conf=conf).getOrCreate()
 
 
-def _event_log_directory(conf: SparkConf) -> str:
+def _local_settings(conf: SparkConf) -> dict[str, str]:
     cluster = running_cluster()
-    if cluster is not None and conf.get("spark.master") == cluster.master:
-        return cluster.event_logs
-    return storage.normalise("workspace/spark-events")
+    master = conf.get("spark.master") or "local[*]"
+    on_cluster = cluster is not None and master == cluster.master
+    settings = {"spark.eventLog.dir": cluster.event_logs if cluster and on_cluster else storage.normalise("workspace/spark-events")}
+    if on_cluster or master.startswith("local"):
+        # All of it runs on this machine: nothing has to be reachable from outside, whatever the host's name resolves to.
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    if on_cluster:
+        settings["spark.hadoop.dfs.replication"] = "1"  # it has one DataNode
+    return settings
 
 
 @contextmanager
 def phase(spark: SparkSession, title: str) -> Iterator[None]:
-    """Names every job and stage started inside, for example "download covers"."""
+    """Names every job and stage started inside, for example "download covers"; after an inner phase the outer name holds again."""
     context = spark.sparkContext
+    outer = {key: context.getLocalProperty(key) for key in ("spark.jobGroup.id", "spark.job.description")}
     context.setJobGroup(title, title)
     try:
-        with _CallSite(context, title):
+        with _CallSite(context, title, outer["spark.job.description"]):
             yield
     finally:
-        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
-        context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
+        for key, value in outer.items():
+            context.setLocalProperty(key, value)  # type: ignore[arg-type]
 
 
 class _CallSite(SCCallSiteSync):
     """pyspark's own way to name a stage, with our words in place of "collect at file.py:12"."""
 
-    def __init__(self, context: SparkContext, title: str) -> None:
+    def __init__(self, context: SparkContext, title: str, outer: str | None) -> None:
         super().__init__(context)
         self._call_site = title
+        self._outer = outer
+
+    def __enter__(self) -> None:
+        self._context._jsc.setCallSite(self._call_site)
+        # Above zero, pyspark's actions keep the name that is set.
+        SCCallSiteSync._spark_stack_depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        SCCallSiteSync._spark_stack_depth -= 1
+        self._context._jsc.setCallSite(self._outer)
