@@ -8,15 +8,17 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+from urllib.parse import quote
 
 from PIL import Image, ImageDraw
 
 from slotwise.contracts.catalogue import Status
 
 NO_FAULT = "none"
+_JPEG = {"Content-Type": "image/jpeg"}
 _LARGE_BODY = 64 * 1024 * 1024
 _LARGE_SIDES = (12_000, 9_000)
 
@@ -47,16 +49,15 @@ class Request:
     attempt: int
     """How often this id was asked for before, from 0; redirected requests are not counted."""
     answer: Answer
-    slow_seconds: float = 0.3
-    stall_seconds: float = 12.0
-    jpeg: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/jpeg"})
+    slow_seconds: float
+    stall_seconds: float
 
 
 Handler = Callable[[Request], None]
 
 
 def healthy(request: Request) -> None:
-    request.answer.send(200, request.picture(), request.jpeg)
+    request.answer.send(200, request.picture(), _JPEG)
 
 
 def not_found(request: Request) -> None:
@@ -100,31 +101,31 @@ def stalled(request: Request) -> None:
 
 def truncated(request: Request) -> None:
     body = request.picture()
-    request.answer.send(200, body[: len(body) // 2], {**request.jpeg, "Content-Length": str(len(body))})
+    request.answer.send(200, body[: len(body) // 2], {**_JPEG, "Content-Length": str(len(body))})
     request.answer.hang_up()
 
 
 def damaged(request: Request) -> None:
     """The response is whole, the JPEG in it is not."""
     body = request.picture()
-    request.answer.send(200, body[: len(body) // 2], request.jpeg)
+    request.answer.send(200, body[: len(body) // 2], _JPEG)
 
 
 def empty(request: Request) -> None:
-    request.answer.send(200, b"", request.jpeg)
+    request.answer.send(200, b"", _JPEG)
 
 
 def html_as_jpeg(request: Request) -> None:
     page = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>image not available</body></html>"
-    request.answer.send(200, page, request.jpeg)
+    request.answer.send(200, page, _JPEG)
 
 
 def redirected(request: Request) -> None:
-    request.answer.send(302, b"", {"Location": f"/moved/{request.image_id}.jpg"})
+    request.answer.send(302, b"", {"Location": f"/moved/{quote(request.image_id, safe='')}.jpg"})
 
 
 def redirect_loop(request: Request) -> None:
-    request.answer.send(302, b"", {"Location": f"/{request.image_id}.jpg"})
+    request.answer.send(302, b"", {"Location": f"/{quote(request.image_id, safe='')}.jpg"})
 
 
 def too_many_pixels(request: Request) -> None:
@@ -145,7 +146,7 @@ def png_alpha(request: Request) -> None:
 
 def cmyk_jpeg(request: Request) -> None:
     image = Image.open(io.BytesIO(request.picture())).convert("CMYK")
-    request.answer.send(200, _encoded(image, "JPEG", quality=85), request.jpeg)
+    request.answer.send(200, _encoded(image, "JPEG", quality=85), _JPEG)
 
 
 def gif(request: Request) -> None:
@@ -192,11 +193,10 @@ FAILURES: dict[str, Status] = {
 }
 
 # Ids of 100,000 with each fault: about 5 % fail, about 7 % are odd but end in a picture. One stalled
-# picture costs every retry's full read time-out, so the default demo is too small to meet one.
+# picture costs every retry's full read time-out, so a demo of the default size meets none.
 _PER_100_000: dict[str, int] = {
     "not-found": 1500,
     "error-always": 500,
-    "stalled": 4,
     "truncated": 900,
     "damaged": 400,
     "empty": 200,
@@ -213,6 +213,7 @@ _PER_100_000: dict[str, int] = {
     "cmyk-jpeg": 700,
     "gif": 700,
     "identical": 700,
+    "stalled": 1,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +21,11 @@ Faults = Mapping[str, str] | Callable[[str], str | None]
 
 _IDLE_SECONDS = 30
 _CHUNK = 64 * 1024
+_NO_COVER_YET = "No cover yet"
+
+
+class _UnknownImage(Exception):
+    """There is no picture for an id: a 404, not an accident."""
 
 
 class FaultyServer:
@@ -55,7 +61,7 @@ class FaultyServer:
             for name in set(faults.values()):
                 FAULTS[name]
         self._address = (host, port)
-        self._waits = {"slow_seconds": slow_seconds, "stall_seconds": stall_seconds}
+        self._slow_seconds, self._stall_seconds = slow_seconds, stall_seconds
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._server: _Server | None = None
@@ -91,6 +97,12 @@ class FaultyServer:
         """Waits, but not beyond the end of the `with` block."""
         self._ended.wait(seconds)
 
+    def _known_picture(self, image_id: str) -> bytes:
+        try:
+            return self._picture(image_id)
+        except KeyError as error:
+            raise _UnknownImage(image_id) from error
+
     def respond(self, path: str, answer: _Answer) -> None:
         """Carries out the fault of a request's id."""
         image_id = image_id_of(path)
@@ -98,10 +110,10 @@ class FaultyServer:
         with self._lock:
             attempt = self.requests[image_id]
             self.requests[image_id] += 0 if moved else 1
-        fault = NO_FAULT if moved else self._fault(image_id) or NO_FAULT
+        handler = FAULTS[NO_FAULT if moved else self._fault(image_id) or NO_FAULT]
         try:
-            FAULTS[fault](Request(image_id, lambda: self._picture(image_id), attempt, answer, **self._waits))
-        except KeyError:
+            handler(Request(image_id, lambda: self._known_picture(image_id), attempt, answer, self._slow_seconds, self._stall_seconds))
+        except _UnknownImage:
             answer.send(404, b"no such cover", {"Content-Type": "text/plain"})
 
 
@@ -125,7 +137,7 @@ def cover_of(book_id: str, seed: int) -> bytes:
         KeyError: the text is no id of the demo.
     """
     category = category_of(book_id)
-    return cover_jpeg("identical" if fault_of(book_id) == "identical" else book_id, category, seed)
+    return cover_jpeg(_NO_COVER_YET if fault_of(book_id) == "identical" else book_id, category, seed)
 
 
 def image_id_of(path: str) -> str:
@@ -146,8 +158,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up or fall silent are daily business; anything else is printed as usual."""
-        import sys
-
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
@@ -162,7 +172,7 @@ class _Answer(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.server.owner.respond(self.path, self)
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
