@@ -37,7 +37,7 @@ class Bar:
     shown: str = ""
 
 
-def axes(y_label: str, x_label: str = "", *, width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:
+def axes(y_label: str, x_label: str = "", *, width: float = 5.0, height: float = 3.1) -> tuple[Figure, Axes]:
     """An empty plot of `width` × `height` inches with a transparent ground."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
@@ -54,37 +54,45 @@ def axes(y_label: str, x_label: str = "", *, width: float = 6.0, height: float =
     return figure, plot
 
 
-def curves(lines: Sequence[Line], y_label: str) -> Figure:
+def curves(lines: Sequence[Line], y_label: str, *, from_zero: bool = False) -> Figure:
     """Values over epochs."""
     figure, plot = axes(y_label, "epoch")
+    few = len(lines) <= 3
     for line in lines:
         values = [_gap(value) for value in line.values]
         style = "--" if line.dashed else "-"
         colour = COLOURS[line.colour % len(COLOURS)]
-        plot.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=4, linewidth=1.8, label=line.label)
+        plot.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=4 if few else 2, linewidth=1.8 if few else 1.2, label=line.label)
+    if from_zero:
+        plot.set_ylim(bottom=0)
     _whole_numbers(plot)
     _legend(plot)
     return figure
 
 
-def bars(items: Sequence[Bar], y_label: str, *, from_zero: bool = True) -> Figure:
-    """Means with their standard deviation as a whisker and each single value as a dot."""
+def bars(items: Sequence[Bar], y_label: str) -> Figure:
+    """Means as bars from zero, with their standard deviation as a whisker."""
+    figure, plot = axes(y_label)
+    for position, item in enumerate(items):
+        plot.bar(position, item.mean, 0.55, color=COLOURS[item.colour % len(COLOURS)], alpha=0.75)
+        _whisker(plot, position, item)
+        _value(plot, position, item.mean + (item.deviation or 0), item.shown)
+    _categories(plot, items)
+    plot.set_ylim(bottom=0)
+    return figure
+
+
+def dots(items: Sequence[Bar], y_label: str) -> Figure:
+    """Each single value as a dot beside its mean and standard deviation; the scale shows the differences, not zero."""
     figure, plot = axes(y_label)
     for position, item in enumerate(items):
         colour = COLOURS[item.colour % len(COLOURS)]
-        plot.bar(position, item.mean, 0.55, color=colour, alpha=0.55)
-        if item.deviation is not None:
-            plot.errorbar(position, item.mean, item.deviation, color=INK, capsize=6, linewidth=1.6)
-        offsets = _spread_out(len(item.values)) if len(item.values) > 1 else []
-        for offset, value in zip(offsets, item.values, strict=False):
-            plot.plot(position + offset, value, "o", color=colour, markersize=5)
-        highest = max([item.mean + (item.deviation or 0), *item.values])
-        plot.annotate(item.shown, (position, highest), (0, 5), textcoords="offset points", ha="center", color=INK, fontsize=11)
-    plot.set_xticks(range(len(items)), [item.label for item in items])
-    plot.set_xlim(-0.6, max(len(items) - 0.4, 1.4))
-    plot.margins(y=0.16)
-    if from_zero:
-        plot.set_ylim(bottom=0)
+        plot.hlines(item.mean, position - 0.28, position + 0.28, color=colour, linewidth=3)
+        _whisker(plot, position, item)
+        for offset, value in zip(_spread_out(len(item.values)), item.values, strict=True):
+            plot.plot(position + offset, value, "o", color=colour, markersize=7, alpha=0.75)
+        _value(plot, position, max([item.mean + (item.deviation or 0), *item.values]), item.shown)
+    _categories(plot, items)
     return figure
 
 
@@ -125,7 +133,22 @@ def _gap(value: float | None) -> float:
 
 
 def _spread_out(number: int) -> list[float]:
-    return [0.3 * (index / (number - 1) - 0.5) for index in range(number)]
+    return [0.0] if number == 1 else [0.36 * (index / (number - 1) - 0.5) for index in range(number)]
+
+
+def _whisker(plot: Axes, position: int, item: Bar) -> None:
+    if item.deviation is not None:
+        plot.errorbar(position, item.mean, item.deviation, color=INK, capsize=6, linewidth=1.6)
+
+
+def _value(plot: Axes, position: int, height: float, text: str) -> None:
+    plot.annotate(text, (position, height), (0, 7), textcoords="offset points", ha="center", color=INK, fontsize=11)
+
+
+def _categories(plot: Axes, items: Sequence[Bar]) -> None:
+    plot.set_xticks(range(len(items)), [item.label for item in items])
+    plot.set_xlim(-0.6, max(len(items) - 0.4, 1.4))
+    plot.margins(y=0.18)
 
 
 def _whole_numbers(plot: Axes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.figure import Figure
+
 from slotwise.contracts.comparison import ComparedRun, ComparisonRecord, ComparisonRow
 from slotwise.report import charts, fragments, wording
 from slotwise.report.page import Section, page
@@ -9,9 +11,14 @@ from slotwise.report.page import Section, page
 
 def comparison_report(record: ComparisonRecord) -> str:
     """`OUTPUT/comparison.html` as one self-contained HTML page."""
+    table = fragments.table(wording.COLUMNS, [wording.row_cells(row) for row in record.rows])
+    learning = {
+        "Test accuracy: each run a dot, their mean a line, the standard deviation a whisker; the scale does not start at zero": _accuracy(record),
+        "Loss per epoch: training solid, validation dashed": _losses(record),
+    }
     sections = [
-        Section("Result", _headline(record) + fragments.table(wording.COLUMNS, [wording.row_cells(row) for row in record.rows]) + fragments.paragraphs(*wording.notes(record))),
-        Section("Accuracy", fragments.figures({"Test accuracy": _accuracy(record), "Loss per epoch: training solid, validation dashed": _losses(record)})),
+        Section("Result", _headline(record) + table + fragments.paragraphs(*wording.notes(record))),
+        Section("Accuracy", fragments.figures(learning)),
         Section("Time", fragments.figures(_time(record))),
         Section("Runs", fragments.table(wording.RUN_COLUMNS, [wording.run_cells(run) for run in record.runs], texts=2)),
         Section("Conditions", _conditions(record)),
@@ -43,8 +50,8 @@ def _label(record: ComparisonRecord, row: ComparisonRow) -> str:
     return wording.row_name(row, engine=wording.several_engines(record)).replace(", ", "\n")
 
 
-def _accuracy(record: ComparisonRecord) -> charts.Figure:
-    bars = [
+def _accuracy(record: ComparisonRecord) -> Figure:
+    dots = [
         charts.Bar(
             _label(record, row),
             100 * row.accuracy_mean,
@@ -55,10 +62,10 @@ def _accuracy(record: ComparisonRecord) -> charts.Figure:
         )
         for colour, row in enumerate(record.rows)
     ]
-    return charts.bars(bars, "test accuracy in %")
+    return charts.dots(dots, "test accuracy in %")
 
 
-def _losses(record: ComparisonRecord) -> charts.Figure:
+def _losses(record: ComparisonRecord) -> Figure:
     lines = []
     for colour, row in enumerate(record.rows):
         for index, run in enumerate(_runs_of(record, row)):
@@ -69,19 +76,14 @@ def _losses(record: ComparisonRecord) -> charts.Figure:
     return charts.curves(lines, "loss")
 
 
-def _time(record: ComparisonRecord) -> dict[str, charts.Figure]:
+def _time(record: ComparisonRecord) -> dict[str, Figure]:
     seconds = [
-        charts.Bar(_label(record, row), row.seconds_mean, row.seconds_std, [run.seconds for run in _runs_of(record, row)], colour, wording.duration(row.seconds_mean))
+        charts.Bar(_label(record, row), row.seconds_mean, row.seconds_std, (), colour, wording.duration(row.seconds_mean))
         for colour, row in enumerate(record.rows)
     ]
     rates = [
         charts.Bar(
-            _label(record, row),
-            row.images_per_second,
-            row.images_per_second_std,
-            [run.images_per_second for run in _runs_of(record, row)],
-            colour,
-            wording.number(row.images_per_second, 0),
+            _label(record, row), row.images_per_second, row.images_per_second_std, (), colour, wording.number(row.images_per_second, 0)
         )
         for colour, row in enumerate(record.rows)
     ]
@@ -94,7 +96,8 @@ def _time(record: ComparisonRecord) -> dict[str, charts.Figure]:
 
 
 def _conditions(record: ComparisonRecord) -> str:
-    shared = {"dataset": record.dataset, "dataset fingerprint": record.dataset_fingerprint, "model": record.model, "epochs": record.epochs, **record.settings}
+    dataset = {"dataset": record.dataset, "dataset fingerprint": record.dataset_fingerprint}
+    shared = {**dataset, "model": record.model, "epochs": record.epochs, **record.settings}
     rows = [(name.replace("_", " "), wording.value(content)) for name, content in shared.items()]
     rows.append(("hosts", wording.value(record.hosts)))
     rows += [(package, " and ".join(versions)) for package, versions in record.versions.items()]

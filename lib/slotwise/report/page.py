@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from jinja2 import Environment, PackageLoader
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-_SVG_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "slotwise", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
+_SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "slotwise", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
 
 
 @dataclass(frozen=True)

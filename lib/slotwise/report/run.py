@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.figure import Figure
+
 from slotwise.contracts.run import EpochRecord, RunRecord, SlotRecord
 from slotwise.report import charts, fragments, wording
 from slotwise.report.page import Section, page
@@ -9,14 +11,16 @@ from slotwise.report.page import Section, page
 
 def run_report(record: RunRecord) -> str:
     """`RUN/report.html` as one self-contained HTML page."""
+    settings = [(name, wording.value(content)) for name, content in record.settings.items()]
+    learning = {"Loss per epoch": _loss(record.epochs), "Accuracy per epoch": _accuracy(record)}
     sections = [
         Section("Result", _headline(record) + _summary(record)),
-        Section("Learning", fragments.figures({"Loss per epoch": _loss(record.epochs), "Accuracy per epoch": _accuracy(record)})),
+        Section("Learning", fragments.figures(learning)),
         Section("Speed", _speed(record.epochs)),
         Section("Epochs", fragments.table(*_epoch_table(record.epochs), texts=0)),
         Section("Slots", fragments.table(_SLOT_COLUMNS, [_slot_cells(slot) for slot in record.placement], texts=0)),
         Section("Classes", fragments.paragraphs(", ".join(record.class_names))),
-        Section("Settings", fragments.table(("Setting", "Value"), [(name, wording.value(content)) for name, content in record.settings.items()], texts=2)),
+        Section("Settings", fragments.table(("Setting", "Value"), settings, texts=2)),
         Section("Versions", fragments.table(("Package", "Version"), sorted(record.versions.items()), texts=2)),
     ]
     return page(f"{record.model} on {wording.count(record.slots, 'slot')}", sections)
@@ -36,7 +40,7 @@ def _headline(record: RunRecord) -> str:
 
 def _summary(record: RunRecord) -> str:
     texts = [
-        f"{record.model} ({record.parameters:,} trainable weights, {record.engine}) learned {wording.count(len(record.class_names), 'class').replace('classs', 'classes')} "
+        f"{record.model} ({record.parameters:,} trainable weights, {record.engine}) learned {len(record.class_names)} classes "
         f"from {record.dataset} in {wording.count(len(record.epochs), 'epoch')}; {wording.duration(record.total_seconds)} from the launch of the slots to their end. "
         f"The kept weights are those of epoch {record.best_epoch}, which had the lowest validation loss; "
         f"they were tested on {wording.count(record.test_images, 'image')}.",
@@ -47,7 +51,7 @@ def _summary(record: RunRecord) -> str:
     return fragments.paragraphs(*texts)
 
 
-def _loss(epochs: list[EpochRecord]) -> charts.Figure:
+def _loss(epochs: list[EpochRecord]) -> Figure:
     lines = [charts.Line("training", [epoch.loss for epoch in epochs])]
     validation = [epoch.validation_loss for epoch in epochs]
     if any(value is not None for value in validation):
@@ -55,7 +59,7 @@ def _loss(epochs: list[EpochRecord]) -> charts.Figure:
     return charts.curves(lines, "loss")
 
 
-def _accuracy(record: RunRecord) -> charts.Figure:
+def _accuracy(record: RunRecord) -> Figure:
     lines = [charts.Line("training", [100 * epoch.accuracy for epoch in record.epochs])]
     validation = [None if epoch.validation_accuracy is None else 100 * epoch.validation_accuracy for epoch in record.epochs]
     if any(value is not None for value in validation):
@@ -66,12 +70,13 @@ def _accuracy(record: RunRecord) -> charts.Figure:
 def _speed(epochs: list[EpochRecord]) -> str:
     figures = {
         "Images per second over all slots; the first epoch includes building the computation": charts.curves(
-            [charts.Line(None, [epoch.images_per_second for epoch in epochs])], "images/s"
+            [charts.Line(None, [epoch.images_per_second for epoch in epochs])], "images/s", from_zero=True
         ),
         "Where the training time of each epoch went": charts.stacked_shares(_shares(epochs), "% of training time"),
     }
-    text = "" if all(epoch.all_reduce_share is not None for epoch in epochs) else fragments.paragraphs("The share of all-reduce was not measured in every epoch; there it is part of computing.")
-    return fragments.figures(figures) + text
+    if all(epoch.all_reduce_share is not None for epoch in epochs):
+        return fragments.figures(figures)
+    return fragments.figures(figures) + fragments.paragraphs("Where all-reduce was not measured, it is part of computing.")
 
 
 def _shares(epochs: list[EpochRecord]) -> dict[str, list[float]]:

@@ -35,7 +35,16 @@ class Slots:
         """The sum of a tensor over all slots, the same bits on each; only inside `run`."""
         if self.count == 1:
             return value
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+        # A function's own argument has no device, which the reduction needs; its identity has one.
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
+
+    def summed(self, value: tf.Tensor) -> tf.Tensor:
+        """The sum of a tensor over all slots, called from plain Python."""
+        return self.run(self.sum, value) if self.count == 1 else _traced_sum(self, value)
+
+
+def _traced_sum(slots: Slots, value: tf.Tensor) -> tf.Tensor:
+    return tf.function(lambda part: slots.run(slots.sum, part), autograph=False)(value)
 
 
 def connect(timeout_seconds: float) -> Slots:
@@ -56,7 +65,7 @@ def connect(timeout_seconds: float) -> Slots:
         implementation=implementation.NCCL if on_gpu else implementation.RING, timeout_seconds=None
     )
     slots = Slots(rank, len(workers), tf.distribute.MultiWorkerMirroredStrategy(communication_options=options))
-    slots.run(lambda: slots.sum(tf.ones([])))
+    slots.summed(tf.ones([]))
     watchdog.cancel()
     return slots
 

@@ -30,7 +30,7 @@ def all_reduce_seconds(model: keras.Model, slots: Slots) -> float:
             done = tf.reduce_sum(slots.sum(value + done)) * 0.0
         return done
 
-    measured = tf.function(lambda: slots.run(one_after_another))
+    measured = tf.function(lambda: slots.run(one_after_another), autograph=False)
     measured()
     seconds = []
     for _ in range(_REPEATS):

@@ -24,15 +24,14 @@ class Evaluator:
 
     def __init__(self, model: keras.Model, slots: Slots) -> None:
         self._model, self._slots = model, slots
-        self._count = tf.function(self._traced_count, reduce_retracing=True)
-        self._sum = tf.function(lambda value: slots.run(slots.sum, value))
+        self._count = tf.function(self._traced_count, reduce_retracing=True, autograph=False)
 
     def __call__(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Evaluation | None:
         """Evaluates this slot's batches (images, labels) together with the other slots'; None if no slot has any."""
         sums = tf.zeros([3], tf.float64)
         for images, labels in batches:
             sums += self._count(images, labels)
-        loss, correct, images = (float(value) for value in self._sum(sums).numpy())
+        loss, correct, images = (float(value) for value in self._slots.summed(sums).numpy())
         return Evaluation(loss / images, correct / images, int(images)) if images else None
 
     def _traced_count(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -64,7 +64,7 @@ class SlotDropout(keras.layers.Dropout):
             return inputs
         assert self.context.keys is not None
         kept = _keep_mask(self.context.keys, inputs.shape[1:], self.rate, self.number)
-        return inputs * (tf.cast(kept, inputs.dtype) * tf.cast(1.0 / (1.0 - self.rate), inputs.dtype))
+        return inputs * (tf.cast(kept, inputs.dtype) * tf.constant(1.0 / (1.0 - self.rate), inputs.dtype))
 
 
 def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotContext]:

@@ -35,7 +35,7 @@ def _normalise_rows(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: fl
     def function(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):  # type: ignore[no-untyped-def]
         count = tf.cast(tf.shape(x)[0], gamma.dtype)
         total, mean, variance = _global_statistics(x, count, slots, gamma.dtype)
-        inverse = tf.math.rsqrt(variance + tf.cast(epsilon, variance.dtype))
+        inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
         scale = gamma * inverse
         outputs = x * tf.cast(scale, x.dtype) + tf.cast(beta - mean * scale, x.dtype)
 

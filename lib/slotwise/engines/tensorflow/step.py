@@ -43,7 +43,7 @@ class TrainingStep:
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
         self._totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
-        self._step: Callable[..., None] = tf.function(self._traced_step, reduce_retracing=True)
+        self._step: Callable[..., None] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, global_images: tf.Tensor) -> None:
         """Takes one step with this slot's part of a global batch of `global_images` (scalar) images."""
