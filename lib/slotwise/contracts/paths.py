@@ -64,6 +64,13 @@ class RunPaths:
     def report(self) -> str:
         return storage.join(self.root, "report.html")
 
+    @property
+    def failures(self) -> str:
+        return storage.join(self.root, "failures")
+
+    def failure(self, slot: int) -> str:
+        return storage.join(self.failures, f"slot-{slot}.json")
+
 
 @dataclass(frozen=True)
 class ComparisonPaths:

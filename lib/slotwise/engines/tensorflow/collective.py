@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
@@ -40,11 +41,12 @@ class Slots:
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""
-        return self.run(self.sum, value) if self.count == 1 else _traced_sum(self, value)
+        summed: tf.Tensor = self._traced_sum(value)
+        return summed
 
-
-def _traced_sum(slots: Slots, value: tf.Tensor) -> tf.Tensor:
-    return tf.function(lambda part: slots.run(slots.sum, part), autograph=False)(value)
+    @cached_property
+    def _traced_sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        return tf.function(lambda value: self.run(self.sum, value), autograph=False)
 
 
 def connect(timeout_seconds: float) -> Slots:

@@ -1,0 +1,23 @@
+"""spark-submit jobs/train_distributed.py: train a prepared dataset on executor slots. Kept short: the work is in the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slotwise import config
+from slotwise.pipelines import train
+from slotwise.settings.train import TrainSettings
+
+
+def main(arguments: Sequence[str]) -> None:
+    job = train.check(config.load(TrainSettings, arguments))
+    spark = train.start_session(job.settings)
+    try:
+        record = train.train(spark, job)
+    finally:
+        spark.stop()
+    print(train.describe(record, job.run), flush=True)
+
+
+if __name__ == "__main__":
+    config.run_job(main)

@@ -1,0 +1,68 @@
+"""Places one task per slot with MirroredStrategyRunner and brings back the result, or the slot's own error."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.ml.torch.log_communication import LogStreamingServer
+from pyspark.sql import SparkSession
+from spark_tensorflow_distributor import MirroredStrategyRunner
+
+from slotwise import storage
+from slotwise.cluster import placement
+from slotwise.cluster.slot import run_slot
+from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
+from slotwise.contracts.paths import RunPaths
+from slotwise.contracts.run import SlotRecord
+from slotwise.errors import TrainingFailed
+from slotwise.session import phase
+
+
+def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[SlotRecord]]:
+    """Trains a job on `job.settings.slots` slots.
+
+    Raises:
+        TrainingFailed: a slot failed; the message ends with that slot's own last lines.
+    """
+    from py4j.protocol import Py4JJavaError
+
+    slots = job.settings.slots
+    # The runner's own messages repeat what ours say; it sets its logger's level itself, so a filter drops them.
+    logging.getLogger("MirroredStrategyRunner").addFilter(_warnings_only)
+    title = f"train {job.model} on {slots} slot{'s' if slots > 1 else ''}"
+    host = str(spark.sparkContext.getConf().get("spark.driver.host"))
+    server = LogStreamingServer()
+    server.start()
+    storage.delete(RunPaths(job.run).failures)
+    try:
+        with phase(spark, title):
+            runner = MirroredStrategyRunner(num_slots=slots, use_gpu=job.settings.use_gpu, use_custom_strategy=True)
+            outcome: dict[str, Any] = runner.run(run_slot, job_json=job.model_dump_json(), log_address=(host, server.port))
+    except (Py4JJavaError, PySparkException) as error:
+        raise _failure(job, error) from error
+    finally:
+        server.shutdown()
+    executors = placement.executors_of(spark, title)
+    slot_records = [
+        SlotRecord(executor=executors.get(slot["slot"], "unknown"), logical_shards=[], **slot) for slot in outcome["placement"]
+    ]
+    return TrainingResult.model_validate(outcome["result"]), slot_records
+
+
+def _warnings_only(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
+
+
+def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:
+    """The slot that failed first by its own fault, in its own words."""
+    directory = RunPaths(job.run).failures
+    found = [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in storage.children(directory)]
+    if not found:
+        return TrainingFailed(f"The training stage failed before any slot could say why:\n{error}")
+    echoes = (SlotExit.PEER_LOST, SlotExit.RENDEZVOUS_TIMEOUT)
+    cause = min(found, key=lambda failure: (failure.exit_code in echoes, failure.time))
+    if cause.explained:
+        return TrainingFailed(f"slot {cause.slot} on {cause.host}: {cause.message}")
+    return TrainingFailed("\n".join([f"slot {cause.slot} on {cause.host}: {cause.message}; its last lines:", *cause.tail]))

@@ -1,0 +1,97 @@
+"""What has to be true of a cluster before training starts on it, each refusal with the setting to change."""
+
+from __future__ import annotations
+
+import time
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+from slotwise import storage
+from slotwise.cluster import placement
+from slotwise.contracts.paths import DatasetPaths
+from slotwise.errors import DataError, UsageError
+from slotwise.session import phase
+from slotwise.versions import installed_versions
+
+_EXECUTOR_WAIT_SECONDS = 30.0
+_TASKS_PER_SLOT = 2
+
+
+def check_conf(conf: SparkConf, cores_per_slot: int, use_gpu: bool) -> None:
+    """Refuses a Spark configuration that training cannot work under, before Spark starts.
+
+    Raises:
+        UsageError: dynamic allocation, encryption, a task size that contradicts the flags, or GPUs without a resource.
+    """
+    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        raise UsageError(
+            "Barrier stages do not work with dynamic allocation",
+            received="spark.dynamicAllocation.enabled=true",
+            accepted="--conf spark.dynamicAllocation.enabled=false and a fixed number of executors",
+        )
+    if conf.get("spark.ssl.enabled", "false") == "true":
+        raise UsageError(
+            "TensorFlow's channel between slots is not encrypted, so it is not used on a cluster that encrypts its own",
+            received="spark.ssl.enabled=true",
+            accepted="a cluster, or a session, with spark.ssl.enabled=false",
+        )
+    task_cpus = conf.get("spark.task.cpus")
+    if task_cpus is not None and int(task_cpus) != cores_per_slot:
+        raise UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {cores_per_slot}", accepted="the same number in both")
+    if use_gpu and conf.get("spark.task.resource.gpu.amount") is None:
+        raise UsageError("--use-gpu needs Spark's GPU scheduling", received="no spark.task.resource.gpu.amount", accepted="--conf spark.task.resource.gpu.amount=1 on executors with GPUs")
+
+
+def check_slots(spark: SparkSession, slots: int, cores_per_slot: int) -> None:
+    """Waits for executors to arrive, then refuses more slots than the cluster has.
+
+    Raises:
+        UsageError: there are too few.
+    """
+    deadline = time.monotonic() + (0 if _is_local(spark) else _EXECUTOR_WAIT_SECONDS)
+    while True:
+        executors = placement.executors(spark)
+        available = sum(executor.task_slots for executor in executors)
+        if available >= slots:
+            return
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.2)
+    if _is_local(spark):
+        change = f"--slots up to {available}, or spark-submit --master 'local[{slots * cores_per_slot}]'"
+    else:
+        change = f"--slots up to {available}, more workers, or more cores for this application (spark.cores.max, spark.executor.instances, spark.executor.cores)"
+    shape = ", ".join(f"{executor.id} with {executor.cores} cores" for executor in executors) or "no executors"
+    raise UsageError(
+        f"The cluster has {available} slots of {cores_per_slot} core{'s' if cores_per_slot > 1 else ''} ({shape})",
+        received=f"--slots {slots}",
+        accepted=change,
+    )
+
+
+def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
+    """Sees that executors have the driver's versions and can read the dataset.
+
+    Raises:
+        DataError: they have not, or cannot.
+    """
+    expected = installed_versions()
+    tasks = slots * _TASKS_PER_SLOT
+
+    def look(_: int) -> tuple[dict[str, str], bool]:
+        return installed_versions(), storage.exists(DatasetPaths(dataset).record)
+
+    with phase(spark, "check executors"):
+        seen = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
+    for versions, readable in seen:
+        different = [name for name in expected if versions.get(name) != expected[name]]
+        if different:
+            name = different[0]
+            raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. Give both the same environment (see conf/ and docker/)")
+        if not readable:
+            raise DataError(f"An executor cannot read {DatasetPaths(dataset).record}. On a cluster the dataset has to be on storage that all executors reach")
+
+
+def _is_local(spark: SparkSession) -> bool:
+    return spark.sparkContext.master.startswith("local")

@@ -1,0 +1,104 @@
+"""What runs in a Spark task: one slot's training in a fresh interpreter, its output streamed to the driver.
+
+TensorFlow is not safe in the forked, reused Python worker of Spark, so the worker only starts and watches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from slotwise import storage
+from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
+from slotwise.contracts.paths import RunPaths
+from slotwise.errors import TrainingFailed
+
+_TAIL_LINES = 100
+# A slot that only lost its peer fails later than the peer, so that Spark reports the cause and not its echo.
+_ECHO_SECONDS = 10.0
+# TensorFlow's greetings, which say nothing about the training.
+_NOISE = ("E0000", "I0000", "W0000", "WARNING: All log messages before absl", "To enable the following instructions")
+
+
+def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
+    """Trains one slot; called by MirroredStrategyRunner, which has set `TF_CONFIG` and `CUDA_VISIBLE_DEVICES`.
+
+    Returns:
+        on the chief slot, the result and the placement of all slots as plain JSON values.
+
+    Raises:
+        TrainingFailed: the training process ended with an error, which is also kept in `RUN/failures`.
+    """
+    from pyspark import BarrierTaskContext
+    from pyspark.ml.torch.log_communication import LogStreamingClient
+
+    context = BarrierTaskContext.get()
+    slot = context.partitionId()
+    job = TrainingJob.model_validate_json(job_json)
+    placement = [json.loads(text) for text in context.allGather(json.dumps(_placement(slot, job)))]
+    log = LogStreamingClient(*log_address)
+    log.send(f"slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
+    with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
+        outcome = Path(scratch) / "outcome.json"
+        exit_code, tail = _train(job, Path(scratch), outcome, slot, log)
+        log.close()
+        if exit_code == SlotExit.DONE:
+            result = TrainingResult.model_validate_json(outcome.read_text())
+            return {"result": result.model_dump(mode="json"), "placement": placement}
+        explained = outcome.exists()
+        message = outcome.read_text() if explained else f"the training process of slot {slot} ended with exit code {exit_code}"
+    failure = SlotFailure(slot=slot, host=socket.gethostname(), exit_code=exit_code, explained=explained, message=message, tail=tail, time=time.time())
+    storage.write_text(RunPaths(job.run).failure(slot), failure.model_dump_json(indent=2))
+    if exit_code in (SlotExit.PEER_LOST, SlotExit.RENDEZVOUS_TIMEOUT):
+        time.sleep(_ECHO_SECONDS)
+    raise TrainingFailed(f"slot {slot}: {message}")
+
+
+def _placement(slot: int, job: TrainingJob) -> dict[str, Any]:
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return {"slot": slot, "host": socket.gethostname(), "cores": job.settings.cores_per_slot, "gpus": [gpu for gpu in gpus.split(",") if gpu]}
+
+
+def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) -> tuple[int, list[str]]:
+    """Runs the training process to its end; returns its exit code and last lines."""
+    job_file = scratch / "job.json"
+    job_file.write_text(job.model_dump_json())
+    command = [sys.executable, "-m", f"slotwise.engines.{job.settings.engine}.worker", str(job_file), str(outcome)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(job.settings.cores_per_slot)
+    )
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            text = line.rstrip()
+            if text and not text.startswith(_NOISE):
+                tail.append(text)
+                log.send(f"slot {slot} | {text}")
+    finally:
+        if process.poll() is None and sys.exc_info()[0] is not None:
+            process.kill()
+        exit_code = process.wait()
+    return exit_code, list(tail)
+
+
+def _environment(cores: int) -> dict[str, str]:
+    threads = str(cores)
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }

@@ -1,0 +1,136 @@
+"""From a dataset to a run: checks, slots, record, report."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from pyspark.sql import SparkSession
+
+from slotwise import models, session, storage
+from slotwise.cluster import launch, preflight
+from slotwise.contracts import dataset as datasets
+from slotwise.contracts.dataset import DatasetRecord
+from slotwise.contracts.job import TrainingJob
+from slotwise.contracts.paths import RunPaths
+from slotwise.contracts.run import VERSION, RunRecord, SlotRecord
+from slotwise.errors import UsageError
+from slotwise.feed.order import Plan, slot_shards
+from slotwise.report.run import run_report
+from slotwise.settings.train import TrainSettings, latest_dataset
+
+
+def resolve(settings: TrainSettings) -> TrainSettings:
+    """The settings with dataset, model and run filled in."""
+    dataset = settings.dataset or latest_dataset()
+    model = settings.model or models.default_for(datasets.load(dataset).image_size)
+    return settings.model_copy(update={"dataset": dataset, "model": model, "run": settings.run or _next_run(dataset, model, settings.slots)})
+
+
+def _next_run(dataset: str, model: str, slots: int) -> str:
+    """The first free name in the default workspace, so that the same command can be given again."""
+    root = storage.normalise("workspace/runs")
+    stem, taken = f"{storage.name(dataset)}-{model}-{slots}slot", set(storage.children(root))
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return storage.join(root, f"{stem}-{number}")
+
+
+def check(settings: TrainSettings) -> TrainingJob:
+    """Everything that can be refused without Spark.
+
+    Raises:
+        UsageError: a flag that does not fit the dataset, or a run that is there already.
+        DataError: the dataset is missing, unfinished, of another version or incomplete.
+    """
+    settings = resolve(settings)
+    assert settings.dataset and settings.run and settings.model
+    models.check(settings.model)
+    record = datasets.load(settings.dataset)
+    datasets.check_files(settings.dataset, record)
+    if settings.slots > record.logical_shards:
+        raise UsageError(
+            f"The dataset has {record.logical_shards} logical shards, and a slot needs at least one",
+            received=f"--slots {settings.slots}",
+            accepted=f"1 to {record.logical_shards}, or a dataset prepared with more --logical-shards",
+        )
+    Plan(tuple(shard.samples for shard in record.splits["train"].shards), settings.batch_size, settings.seed)
+    _check_place(settings, record)
+    return TrainingJob(settings=settings, resume=settings.resume)
+
+
+def _check_place(settings: TrainSettings, record: DatasetRecord) -> None:
+    """Sees that the run's place is free, or that this is the run to go on with."""
+    assert settings.run
+    paths = RunPaths(settings.run)
+    if settings.resume:
+        if not storage.children(paths.checkpoints):
+            raise UsageError("There is no checkpoint to go on from", received=f"--resume --run {settings.run}", accepted="a run that has finished at least one epoch")
+    elif storage.exists(settings.run) and storage.children(settings.run) and not settings.overwrite:
+        state = "a finished run" if storage.exists(paths.record) else "an unfinished run"
+        raise UsageError(f"There is {state} already", received=f"--run {settings.run}", accepted="another --run, --resume to go on with it, or --overwrite to replace it")
+
+
+def start_session(settings: TrainSettings) -> SparkSession:
+    """The Spark session that a training needs.
+
+    Raises:
+        UsageError: the Spark configuration cannot work.
+    """
+    conf = session.effective_conf()
+    preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
+    name = f"slotwise train {settings.model or 'a model'} on {settings.slots} slot{'s' if settings.slots > 1 else ''}"
+    return session.start(name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
+
+
+def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
+    """Trains a checked job and writes its run; returns the record."""
+    settings = job.settings
+    preflight.check_slots(spark, settings.slots, settings.cores_per_slot)
+    preflight.check_executors(spark, settings.slots, job.dataset)
+    if settings.overwrite:
+        storage.delete(job.run)
+    began = time.monotonic()
+    result, placed = launch.launch(spark, job)
+    dataset = datasets.load(job.dataset)
+    record = RunRecord(
+        version=VERSION,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        dataset=job.dataset,
+        dataset_fingerprint=dataset.fingerprint,
+        model=job.model,
+        engine=settings.engine,
+        slots=settings.slots,
+        train_seconds=sum(epoch.seconds for epoch in result.epochs),
+        total_seconds=time.monotonic() - began,
+        images_per_second=_typical_speed([epoch.images_per_second for epoch in result.epochs]),
+        placement=[_with_shards(slot, settings.slots, dataset.logical_shards) for slot in placed],
+        settings=settings.model_dump(mode="json"),
+        class_names=dataset.classes,
+        **result.model_dump(),
+    )
+    paths = RunPaths(job.run)
+    storage.write_text(paths.report, run_report(record))
+    storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
+    return record
+
+
+def _typical_speed(speeds: list[float]) -> float:
+    """Median over the epochs after the first, which has the tracing in it."""
+    later = sorted(speeds[1:] or speeds)
+    middle = len(later) // 2
+    return later[middle] if len(later) % 2 else (later[middle - 1] + later[middle]) / 2
+
+
+def _with_shards(slot: SlotRecord, slots: int, logical_shards: int) -> SlotRecord:
+    return slot.model_copy(update={"logical_shards": list(slot_shards(slot.slot, slots, logical_shards))})
+
+
+def describe(record: RunRecord, run: str) -> str:
+    """What the driver prints at the end."""
+    return (
+        f"test accuracy {record.test_accuracy:.2%}, test loss {record.test_loss:.4f} on {record.test_images:,} images "
+        f"(weights of epoch {record.best_epoch}); {record.train_seconds:.1f} s of training, {record.images_per_second:,.0f} images/s "
+        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\nrun: {run}\nreport: {RunPaths(run).report}"
+    )
