@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import posixpath
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -49,6 +50,17 @@ def local_path(uri: str) -> str:
     if parsed.scheme not in ("", "file"):
         raise ValueError(f"{uri} is not a local file")
     return url2pathname(parsed.path) if parsed.scheme else uri
+
+
+def for_spark(uri: str, *, pattern: bool = False) -> str:
+    """The form in which Spark's readers and writers understand a URI: Hadoop's paths do not decode `%20`.
+
+    Args:
+        uri: a normalised URI.
+        pattern: true for readers, which take `[ ] { } * ?` for a pattern unless they are escaped.
+    """
+    path = f"file://{local_path(uri)}" if is_local(uri) else uri
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path) if pattern else path
 
 
 def is_local(uri: str) -> bool:
