@@ -16,6 +16,12 @@ from matplotlib.figure import Figure
 
 _SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "slotwise", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
 
+_TABLE = """<div class="scroll"><table>
+<thead><tr>{% for column in columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr>{% for text, number in row %}<td{% if number %} class="number"{% endif %}>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}</tbody>
+</table></div>"""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -31,14 +37,40 @@ def page(title: str, sections: Sequence[Section]) -> str:
     return template.render(title=title, sections=[(section.heading, Markup(section.html)) for section in sections])
 
 
-def figure_svg(figure: Figure) -> str:
-    """A plot as an inline `<svg>` with a size, whose text stays text in the page's font.
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table that scrolls sideways where it is too wide; cells are escaped, numbers are grouped and aligned right."""
+    cells = [[(_as_text(cell), _is_number(cell)) for cell in row] for row in rows]
+    return Environment(autoescape=True).from_string(_TABLE).render(columns=columns, rows=cells)
+
+
+def figure_svg(figure: Figure, *, label: str = "") -> str:
+    """A plot as an inline `<svg>` with a size and a transparent ground; what is drawn in black takes the page's text colour.
 
     Draws with the SVG canvas alone: no display, no pyplot state. The same figure gives the same text each time.
+
+    Args:
+        figure: the plot.
+        label: what a screen reader says of it; also keeps its ids apart from those of the page's other plots.
     """
     stream = io.StringIO()
+    FigureCanvasSVG(figure)
     with matplotlib.rc_context(_SVG_STYLE):
-        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     svg = text[text.index("<svg") :]
-    return re.sub(r"font: (\d+(?:\.\d+)?px) [^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r"font: (\d+(?:\.\d+)?px) [^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r"(fill|stroke): #000000", r"\1: currentColor", svg)
+    prefix = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+    if prefix:
+        svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    return svg.replace("<svg", str(Markup('<svg class="figure" role="img" aria-label="{}"').format(label)), 1)
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+
+
+def _as_text(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.3f}".rstrip("0").rstrip(".")
+    return f"{cell:,}" if _is_number(cell) else str(cell)
