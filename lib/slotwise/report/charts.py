@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-INK = "#808080"
-"""A grey with enough contrast on white and on near-black."""
+INK = "black"
+"""The page shows black as its own text colour, light or dark."""
 COLOURS = ("#3b8fd4", "#e0812d", "#3fa36b", "#d1556a", "#9277d6", "#9a8a3a")
 
 
@@ -43,9 +43,9 @@ def axes(y_label: str, x_label: str = "", *, width: float = 5.0, height: float =
     figure.patch.set_alpha(0)
     plot = figure.add_subplot()
     plot.patch.set_alpha(0)
-    plot.set_xlabel(x_label, color=INK, fontsize=11)
-    plot.set_ylabel(y_label, color=INK, fontsize=11)
-    plot.tick_params(colors=INK, labelsize=11)
+    plot.set_xlabel(x_label, color=INK, fontsize=10)
+    plot.set_ylabel(y_label, color=INK, fontsize=10)
+    plot.tick_params(colors=INK, labelsize=10)
     plot.grid(axis="y", color=INK, alpha=0.25, linewidth=0.7)
     plot.set_axisbelow(True)
     for side, spine in plot.spines.items():
@@ -62,9 +62,10 @@ def curves(lines: Sequence[Line], y_label: str, *, from_zero: bool = False) -> F
         values = [_gap(value) for value in line.values]
         style = "--" if line.dashed else "-"
         colour = COLOURS[line.colour % len(COLOURS)]
-        plot.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=4 if few else 2, linewidth=1.8 if few else 1.2, label=line.label)
+        size, width = (4, 1.8) if few else (2, 1.2)
+        plot.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=size, linewidth=width, label=line.label)
     if from_zero:
-        plot.set_ylim(bottom=0)
+        plot.set_ylim(0, plot.get_ylim()[1] * 1.05)
     _whole_numbers(plot)
     _legend(plot)
     return figure
@@ -105,7 +106,7 @@ def against_ideal(series: Mapping[str, Mapping[int, float]], y_label: str) -> Fi
         points = sorted(values.items())
         plot.plot(*zip(*points, strict=True), "-o", color=COLOURS[index % len(COLOURS)], markersize=6, linewidth=2, label=label)
         for count, value in points:
-            plot.annotate(f"{value:.2f}×", (count, value), (0, -16), textcoords="offset points", ha="center", color=INK, fontsize=11)
+            plot.annotate(f"{value:.2f}×", (count, value), (0, -16), textcoords="offset points", ha="center", color=INK, fontsize=10)
     plot.set_xticks(slots)
     plot.set_xlim(slots[0] - 0.25, slots[-1] + 0.25)
     plot.set_ylim(0, slots[-1] * 1.15)
@@ -142,7 +143,7 @@ def _whisker(plot: Axes, position: int, item: Bar) -> None:
 
 
 def _value(plot: Axes, position: int, height: float, text: str) -> None:
-    plot.annotate(text, (position, height), (0, 7), textcoords="offset points", ha="center", color=INK, fontsize=11)
+    plot.annotate(text, (position, height), (0, 7), textcoords="offset points", ha="center", color=INK, fontsize=10)
 
 
 def _categories(plot: Axes, items: Sequence[Bar]) -> None:
@@ -159,4 +160,4 @@ def _legend(plot: Axes) -> None:
     handles, labels = plot.get_legend_handles_labels()
     if labels:
         columns = min(len(labels), 3)
-        plot.figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK, fontsize=11)
+        plot.figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, labelcolor=INK, fontsize=10)

@@ -37,7 +37,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int =
 
 def figures(by_caption: Mapping[str, Figure]) -> str:
     """Plots beside each other as far as the page is wide."""
-    return _render(_FIGURES, figures={caption: Markup(figure_svg(figure)) for caption, figure in by_caption.items()})
+    return _render(_FIGURES, figures={caption: Markup(figure_svg(figure, label=caption)) for caption, figure in by_caption.items()})
 
 
 def paragraphs(*texts: str) -> str:
