@@ -1,0 +1,178 @@
+"""Any image file to one RGB JPEG of the dataset's size, with what is to be known about it; a bad file is a value."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from slotwise.contracts.catalogue import Status
+
+JPEG_QUALITY = 95
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+# An image of 50 million pixels takes 200 MB and more while it is decoded. Many threads call in here: the large ones
+# wait for each other, or a few of them together would fill the executor's memory.
+_LARGE_PIXELS = 4_000_000
+_one_large_image = threading.Lock()
+
+
+@dataclass(frozen=True)
+class NormalisedImage:
+    """An image ready for a dataset.
+
+    `image` is a JPEG, RGB, of the wanted size. `picture` is the SHA-256 of the RGB pixels it was made from (height × width × 3
+    uint8, row by row). `brightness` and `contrast` are mean and standard deviation of the luma, `pixel_min` and `pixel_max`
+    extremes over the channels, 0 to 255. `source_*` describe the file that came in; sizes are in pixels before rotation.
+    """
+
+    image: bytes
+    picture: str
+    brightness: float
+    contrast: float
+    pixel_min: int
+    pixel_max: int
+    source_format: str
+    source_mode: str
+    source_width: int
+    source_height: int
+    source_bytes: int
+
+
+@dataclass(frozen=True)
+class ImageFailure:
+    """Why a file gave no image: one of the decoding statuses, and a text for the reader of the record."""
+
+    status: Status
+    error: str
+
+
+def normalise(data: bytes, *, height: int, width: int, max_pixels: int) -> NormalisedImage | ImageFailure:
+    """Brings an image file to `height` × `width` (stretched, as the published works do), RGB, JPEG.
+
+    Format and size are read from the header first: nothing above `max_pixels` is decoded. EXIF orientation is applied,
+    transparency shown on white, only the first frame of an animation taken. A baseline RGB JPEG that has the size already
+    keeps its bytes. The same bytes give the same result.
+    """
+    # Our own limit, checked before any decoding, stands in for Pillow's, which would refuse some sizes the caller allows.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        return _normalise(data, (width, height), max_pixels)
+    except UnidentifiedImageError:
+        return _not_identified(data)
+    # Pillow's decoders raise whatever the damage leads to: OSError, SyntaxError, ValueError, struct.error, KeyError and more.
+    except Exception as error:
+        return ImageFailure(Status.UNREADABLE, f"{type(error).__name__}: {error}"[:300])
+
+
+def _not_identified(data: bytes) -> ImageFailure:
+    if not data:
+        return ImageFailure(Status.NOT_AN_IMAGE, "empty")
+    if data.startswith(_MAGIC) or data[8:12] == b"WEBP":
+        return ImageFailure(Status.UNREADABLE, "damaged header")
+    if data.lstrip()[:1] == b"<":
+        return ImageFailure(Status.NOT_AN_IMAGE, "a page or other markup")
+    return ImageFailure(Status.NOT_AN_IMAGE, f"not {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
+
+
+def _normalise(data: bytes, size: tuple[int, int], max_pixels: int) -> NormalisedImage | ImageFailure:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as source:
+        mode, (width, height) = source.mode, source.size
+        if width * height > max_pixels:
+            return ImageFailure(Status.TOO_MANY_PIXELS, f"{width} × {height} pixels are more than {max_pixels}")
+        form = "JPEG" if source.format == "MPO" else str(source.format)
+        if width * height > _LARGE_PIXELS:
+            with _one_large_image:
+                picture, kept = _decoded(source, size, data)
+        else:
+            picture, kept = _decoded(source, size, data)
+    pixels = np.asarray(picture)
+    luma = np.asarray(picture.convert("L"))
+    return NormalisedImage(
+        image=data if kept else _encoded(picture),
+        picture=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        brightness=float(luma.mean()),
+        contrast=float(luma.std()),
+        pixel_min=int(pixels.min()),
+        pixel_max=int(pixels.max()),
+        source_format=form,
+        source_mode=mode,
+        source_width=width,
+        source_height=height,
+        source_bytes=len(data),
+    )
+
+
+def _decoded(source: Image.Image, size: tuple[int, int], data: bytes) -> tuple[Image.Image, bool]:
+    """The RGB picture of `size` (width, height), and whether the file can be kept as it is."""
+    turn = _orientation(source) if source.format in ("JPEG", "MPO") else 1
+    if _is_plain_jpeg(source, size, data) and turn == 1:
+        source.load()
+        return source.copy(), True
+    unturned = size[::-1] if turn in _SIDEWAYS else size
+    if source.format in ("JPEG", "MPO"):
+        # JPEG decodes to 1/2, 1/4 or 1/8 for a fraction of the time; twice the wanted size leaves the resampling its say.
+        source.draft(None, (unturned[0] * 2, unturned[1] * 2))  # type: ignore[arg-type]
+    source.load()
+    if turn == 1:  # other formats: TIFF turns itself while loading and then no longer says that it has to be turned
+        turn = _orientation(source)
+        unturned = size[::-1] if turn in _SIDEWAYS else size
+    picture = _as_rgb(source).resize(unturned, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return (picture.transpose(_TURN[turn]) if turn in _TURN else picture), False
+
+
+def _orientation(source: Image.Image) -> int:
+    try:
+        value = source.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF in an otherwise good image: as if there were none
+        return 1
+    return int(value) if value in _TURN else 1
+
+
+def _is_plain_jpeg(source: Image.Image, size: tuple[int, int], data: bytes) -> bool:
+    """Whether any JPEG decoder reads these bytes to just this picture: baseline, RGB, of this size, with an end."""
+    progressive = "progressive" in source.info or "progression" in source.info
+    return source.format == "JPEG" and source.mode == "RGB" and source.size == size and not progressive and data.endswith(b"\xff\xd9")
+
+
+def _as_rgb(source: Image.Image) -> Image.Image:
+    if source.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in source.info:
+        layer = source.convert("RGBA")
+        ground = Image.new("RGB", layer.size, (255, 255, 255))
+        ground.paste(layer, mask=layer.getchannel("A"))
+        return ground
+    if source.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(source))).convert("RGB")
+    return source if source.mode == "RGB" else source.convert("RGB")
+
+
+def _eight_bits(grey: np.ndarray) -> np.ndarray:
+    """Grey values of 16 bits, 32 bits or floats as uint8: 0 to 255 stay, 0 to 65,535 are divided, all else is stretched."""
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if grey.dtype == np.uint16 or (low >= 0 and 255 < high <= 65535):
+        values = values / 257
+    elif low < 0 or high > 255:
+        values = (values - low) / (high - low) * 255
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return content.getvalue()
