@@ -39,7 +39,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 def option(default: Any, help: str, *, accepted: str, metavar: str | None = None, **constraints: Any) -> Any:
     """A settings field: its help line, and what an error message says is accepted."""
-    extra = {"accepted": accepted, "metavar": metavar or accepted}
+    extra: dict[str, Any] = {"accepted": accepted, "metavar": metavar or accepted}
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -134,9 +134,6 @@ def _suggestion(model: type[Settings], key: str) -> str:
 
 def _usage_error(model: type[Settings], error: ValidationError) -> UsageError:
     first = error.errors()[0]
-    if not first["loc"]:
-        cause = first.get("ctx", {}).get("error")
-        return cause if isinstance(cause, UsageError) else UsageError(first["msg"], received="these settings together", accepted="see --help")
     field_name = str(first["loc"][0])
     extra: dict[str, Any] = model.model_fields[field_name].json_schema_extra  # type: ignore[assignment]
     what = first["msg"].removeprefix("Value error, ")

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.ml.torch.log_communication import LogStreamingServer
+from pyspark.ml.torch.log_communication import LogStreamingServer  # type: ignore[attr-defined]
 from pyspark.sql import SparkSession
 from spark_tensorflow_distributor import MirroredStrategyRunner
 

@@ -94,4 +94,4 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
 
 
 def _is_local(spark: SparkSession) -> bool:
-    return spark.sparkContext.master.startswith("local")
+    return str(spark.sparkContext.master).startswith("local")

@@ -38,7 +38,7 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
         TrainingFailed: the training process ended with an error, which is also kept in `RUN/failures`.
     """
     from pyspark import BarrierTaskContext
-    from pyspark.ml.torch.log_communication import LogStreamingClient
+    from pyspark.ml.torch.log_communication import LogStreamingClient  # type: ignore[attr-defined]
 
     context = BarrierTaskContext.get()
     slot = context.partitionId()

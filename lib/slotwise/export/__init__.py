@@ -1,0 +1,1 @@
+"""Writing a dataset: every sample into its logical shard, checked, then renamed into place."""

@@ -1,22 +1,14 @@
-"""Parquet shards that plain `petastorm.make_reader` decodes; petastorm itself is needed only to write their metadata."""
+"""Parquet shards with the columns that petastorm's schema names; its metadata is the export stage's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slotwise import storage
 from slotwise.contracts.sample import Sample
-from slotwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 # A reader decodes a row group at a time, so its size bounds a reader's memory.
 ROW_GROUP_BYTES = 4 * 1024 * 1024
@@ -58,42 +50,3 @@ def read(path: str) -> Iterator[Sample]:
     """The samples of a local file, in order, a row group in memory at a time."""
     for batch in pq.ParquetFile(path).iter_batches(columns=_SCHEMA.names, batch_size=256):
         yield from map(Sample._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
-
-
-@contextmanager
-def materialize(spark: SparkSession, uri: str, image_size: tuple[int, int]) -> Iterator[None]:
-    """Runs petastorm's `materialize_dataset` around the writing of shards below `uri`.
-
-    On leaving it, `_common_metadata` holds the schema (id, label, image of uint8 [height, width, 3]) and the row groups.
-
-    Raises:
-        UsageError: petastorm is not installed.
-    """
-    try:
-        from petastorm.etl.dataset_metadata import materialize_dataset
-    except ImportError as error:
-        raise UsageError("Parquet datasets need petastorm", received=f"not importable: {error}", accepted="pip install 'slotwise[petastorm]', or --format tfrecord") from error
-    # Petastorm's own way to HDFS is libhdfs, a native library that neither Spark nor pip brings.
-    with materialize_dataset(spark, uri, _unischema(image_size), filesystem_factory=partial(_petastorm_filesystem, uri)):
-        yield
-
-
-def _petastorm_filesystem(uri: str) -> Any:
-    return storage.filesystem(uri)[0]
-
-
-def _unischema(image_size: tuple[int, int]) -> Any:
-    import numpy as np
-    from petastorm.codecs import CompressedImageCodec, ScalarCodec
-    from petastorm.unischema import Unischema, UnischemaField
-    from pyspark.sql.types import LongType, StringType
-
-    height, width = image_size
-    return Unischema(
-        "Sample",
-        [
-            UnischemaField("id", np.str_, (), ScalarCodec(StringType()), False),
-            UnischemaField("label", np.int64, (), ScalarCodec(LongType()), False),
-            UnischemaField("image", np.uint8, (height, width, 3), CompressedImageCodec("jpeg"), False),
-        ],
-    )

@@ -45,7 +45,8 @@ def check(settings: TrainSettings) -> TrainingJob:
         DataError: the dataset is missing, unfinished, of another version or incomplete.
     """
     settings = resolve(settings)
-    assert settings.dataset and settings.run and settings.model
+    assert settings.dataset is not None
+    assert settings.model is not None
     models.check(settings.model)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
@@ -62,7 +63,7 @@ def check(settings: TrainSettings) -> TrainingJob:
 
 def _check_place(settings: TrainSettings, record: DatasetRecord) -> None:
     """Sees that the run's place is free, or that this is the run to go on with."""
-    assert settings.run
+    assert settings.run is not None
     paths = RunPaths(settings.run)
     if settings.resume:
         if not storage.children(paths.checkpoints):

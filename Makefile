@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SUBMIT := $(VENV)/bin/spark-submit
+# The first interpreter of a version that the lock covers.
+BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help setup java demo test lint bench cluster cluster-stop clean
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+setup: java $(VENV)/.ready  ## the environment in .venv, from the lock; Java 17 if it can be installed
+
+$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
+	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
+	test -x $(PYTHON) || $(BASE_PYTHON) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	bash conf/link-spark.sh $(VENV)
+	touch $@
+
+java:            ## Java 17 or later, by apt where that is possible
+	@bash conf/ensure-java.sh
+
+demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; ends with the report's place
+	$(SUBMIT) jobs/prepare.py --overwrite
+	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
+
+test: setup lint ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
+	$(PYTHON) -m pytest
+
+lint: setup      ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check jobs
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+bench: setup     ## measured ratios (see docs and benchmarks/)
+	$(PYTHON) -m benchmarks
+
+cluster: setup   ## real HDFS, standalone master with two workers, History Server; ends them: make cluster-stop
+	$(PYTHON) -m slotwise.localcluster start
+
+cluster-stop:    ## stop what make cluster started
+	$(PYTHON) -m slotwise.localcluster stop
+
+clean:           ## remove the environment and the workspace
+	-test -x $(PYTHON) && $(PYTHON) -m slotwise.localcluster stop
+	rm -rf $(VENV) workspace .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info
