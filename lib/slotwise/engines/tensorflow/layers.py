@@ -41,7 +41,7 @@ class SlotBatchNormalization(keras.layers.BatchNormalization):
     context: SlotContext
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        if not training:
+        if not (training and self.trainable):
             return super().call(inputs, training=False)
         gamma = self.gamma if self.scale else tf.ones_like(self.moving_mean)
         beta = self.beta if self.center else tf.zeros_like(self.moving_mean)
@@ -85,7 +85,7 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
         if layer is last:
             return type(layer).from_config(_without_softmax(layer, config))
         if type(layer) is keras.layers.BatchNormalization:
-            if layer.axis not in (-1, len(layer.input.shape) - 1):
+            if layer.axis not in (-1, layer.input_spec.ndim - 1):
                 raise UsageError("Only batch normalisation over the last axis is supported", received=f"axis={layer.axis} in {layer.name}", accepted="axis=-1")
             swapped: Any = SlotBatchNormalization.from_config(config)
         elif type(layer) is keras.layers.Dropout:
@@ -96,7 +96,7 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
         swapped.context = context
         return swapped
 
-    copy = keras.models.clone_model(model, clone_function=swap)
+    copy = keras.models.clone_model(model, clone_function=swap, recursive=True)
     copy.set_weights(model.get_weights())
     return copy, context
 
