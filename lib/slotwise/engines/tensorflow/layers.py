@@ -76,14 +76,14 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
         UsageError: the model does not end in a softmax, or normalises over another axis than the last.
     """
     context = SlotContext(slots)
-    last = model.layers[-1]
+    last = _softmax_end(model)
     count = 0
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
         nonlocal count
         config = layer.get_config()
         if layer is last:
-            return type(layer).from_config(_without_softmax(layer, config))
+            return type(layer).from_config({**config, "activation": "linear"})
         if type(layer) is keras.layers.BatchNormalization:
             if layer.axis not in (-1, layer.input_spec.ndim - 1):
                 raise UsageError("Only batch normalisation over the last axis is supported", received=f"axis={layer.axis} in {layer.name}", accepted="axis=-1")
@@ -101,10 +101,11 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
     return copy, context
 
 
-def _without_softmax(layer: keras.layers.Layer, config: dict[str, Any]) -> dict[str, Any]:
-    if getattr(layer, "activation", None) is not keras.activations.softmax:
-        raise UsageError("A model has to end in a softmax", received=f"last layer {layer.name} ({type(layer).__name__})", accepted="a last layer with activation='softmax'")
-    return {**config, "activation": "linear"}
+def _softmax_end(model: keras.Model) -> keras.layers.Layer:
+    last = model.layers[-1]
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        raise UsageError("A model has to end in a softmax", received=f"last layer {last.name} ({type(last).__name__})", accepted="a last layer with activation='softmax'")
+    return last
 
 
 def _keep_mask(keys: tf.Tensor, shape: tf.TensorShape, rate: float, layer: int) -> tf.Tensor:
