@@ -7,6 +7,7 @@ import os
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,8 @@ class Progress(BaseModel):
     best_epoch: int
     """The epoch (from 1) with the lowest validation loss so far."""
     best_loss: float
-    seed: int
+    settings: dict[str, Any]
+    """Those that decide the weights, which a resumed run cannot change."""
     dataset_fingerprint: str
     resumed_from_epochs: list[int]
 
@@ -52,12 +54,15 @@ class Checkpoints:
         self._directory = directory
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Writes `epoch-E.npz`, and `best-E.npz` if this epoch is the best; then drops those no longer needed."""
+        """Writes `epoch-E.npz`, and `best-E.npz` if this epoch is the best; then drops what the last `KEPT` do not need."""
         if checkpoint.progress.best_epoch == checkpoint.epoch:
             self._write(_best(checkpoint.epoch), checkpoint)
         self._write(_epoch(checkpoint.epoch), checkpoint)
-        needed = {_best(checkpoint.progress.best_epoch), *(_epoch(checkpoint.epoch - age) for age in range(KEPT))}
-        for name in storage.children(self._directory):
+        names = storage.children(self._directory)
+        # An earlier checkpoint is of use only with the best weights of its own time.
+        bests = [name for name in names if name.startswith("best-") and name <= _best(checkpoint.progress.best_epoch)]
+        needed = {*bests[-KEPT:], *(_epoch(checkpoint.epoch - age) for age in range(KEPT))}
+        for name in names:
             if name.endswith(".npz") and not name.startswith(".") and name not in needed:
                 storage.delete(storage.join(self._directory, name))
 
@@ -96,7 +101,7 @@ class Checkpoints:
                 with np.load(local, allow_pickle=False) as file:
                     arrays = {key: file[key] for key in sorted(file.files)}
                 progress = Progress.model_validate(json.loads(arrays.pop("progress").tobytes()))
-            except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+            except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError) as error:
                 print(f"checkpoint {uri} cannot be read ({error}); an earlier one is used", flush=True)
                 return None
         weights = [array for key, array in arrays.items() if key.startswith("weight-")]

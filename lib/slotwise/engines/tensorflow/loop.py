@@ -22,7 +22,7 @@ from slotwise.engines.tensorflow.communication import all_reduce_seconds
 from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator
 from slotwise.engines.tensorflow.layers import training_copy
 from slotwise.engines.tensorflow.step import TrainingStep
-from slotwise.errors import DataError, TrainingFailed
+from slotwise.errors import DataError, TrainingFailed, UsageError
 from slotwise.feed import records as feed_records
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.feed.pipeline import evaluation_batches, training_batches
@@ -32,6 +32,8 @@ from slotwise.train.progress import ProgressLines
 from slotwise.versions import installed_versions
 
 _MEBIBYTE = 1 << 20
+# What the weights depend on, but for the learning rate, which may be lowered to save a run.
+_FIXED_FOR_A_RUN = {"model", "batch_size", "precision", "steps_per_epoch", "augment", "seed"}
 
 
 def train(job: TrainingJob, slots: Slots) -> TrainingResult:
@@ -43,6 +45,9 @@ class _Training:
     def __init__(self, job: TrainingJob, slots: Slots) -> None:
         self.job, self.slots, self.settings = job, slots, job.settings
         self.record = datasets.load(job.dataset)
+        for split in ("train", "test"):
+            if not self.record.splits[split].samples:
+                raise DataError(f"The {split} split of {job.dataset} is empty")
         self.shards = slot_shards(slots.rank, slots.count, self.record.logical_shards)
         self.image_shape = (*self.record.image_size, self.record.channels)
         counts = tuple(shard.samples for shard in self.record.splits["train"].shards)
@@ -77,8 +82,7 @@ class _Training:
         if self.record.splits["validation"].samples:
             self.model.set_weights(self.checkpoints.best_weights(progress.best_epoch) if not self.best else self.best)
         test = self._evaluate("test")
-        if test is None:
-            raise DataError(f"The test split of {self.job.dataset} is empty")
+        assert test is not None
         if self.slots.is_chief:
             self._save_model()
         return TrainingResult(
@@ -94,17 +98,26 @@ class _Training:
 
     def _start(self) -> Progress:
         """Where to begin: nothing done, or the last checkpoint of a run that is resumed."""
-        fresh = Progress(history=[], best_epoch=0, best_loss=float("inf"), seed=self.settings.seed, dataset_fingerprint=self.record.fingerprint, resumed_from_epochs=[])
+        settings = self.settings.model_dump(mode="json", include=_FIXED_FOR_A_RUN)
+        fresh = Progress(history=[], best_epoch=0, best_loss=float("inf"), settings=settings, dataset_fingerprint=self.record.fingerprint, resumed_from_epochs=[])
         self.best: list[np.ndarray] = []
         checkpoint = self.checkpoints.latest() if self.job.resume else None
         if checkpoint is None:
+            if self.job.resume and self.slots.is_chief:
+                print("no checkpoint can be read: the training starts from its first epoch", flush=True)
             return fresh
         progress = checkpoint.progress
         if progress.dataset_fingerprint != self.record.fingerprint:
             raise DataError(f"The run at {self.job.run} was trained on other data than {self.job.dataset} holds now")
+        for name, value in settings.items():
+            if progress.settings.get(name) != value:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError("A resumed run keeps its settings", received=f"{flag} {value}", accepted=f"{flag} {progress.settings.get(name)}, as the run began")
         self.model.set_weights(checkpoint.weights)
         for variable, value in zip(self.optimizer.variables, checkpoint.optimizer, strict=True):
             variable.assign(value)
+        # A checkpoint holds the rate too, but another one may be asked for now.
+        self.optimizer.learning_rate = self.settings.learning_rate
         self.best = self.checkpoints.best_weights(progress.best_epoch) or []
         if self.slots.is_chief:
             print(f"going on after epoch {checkpoint.epoch}", flush=True)
@@ -114,14 +127,16 @@ class _Training:
         """One epoch with validation and checkpoint; returns the progress after it."""
         began = time.monotonic()
         waiting = self._train_epoch(epoch)
+        totals = self.step.totals()  # waits for the device, so before the clock is read
         seconds = time.monotonic() - began
-        totals = self.step.totals()
         if not np.isfinite(totals.loss):
             raise TrainingFailed(f"The loss is {totals.loss} in epoch {epoch + 1}. A smaller --learning-rate, now {self.settings.learning_rate}, may help")
         check_equal_weights(self.model, self.slots, epoch + 1)
         began = time.monotonic()
         validation = self._evaluate("validation")
         validation_seconds = time.monotonic() - began
+        if validation and not np.isfinite(validation.loss):
+            raise TrainingFailed(f"The validation loss is {validation.loss} after epoch {epoch + 1}. A smaller --learning-rate, now {self.settings.learning_rate}, may help")
         if self.all_reduce_seconds is None:
             self.all_reduce_seconds = all_reduce_seconds(self.model, self.slots)
         record = EpochRecord(
