@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from slotwise.errors import UsageError
+from slotwise.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Plan:
 
     Raises:
         UsageError: the batch cannot be shared out evenly over the logical shards.
+        DataError: the logical shards differ by more than one sample.
     """
 
     counts: tuple[int, ...]
@@ -44,6 +45,9 @@ class Plan:
                 received=f"--batch-size {self.batch_size}",
                 accepted=f"a multiple of {shards}, for example {nearest}",
             )
+        # Otherwise a slot's steps would shrink before the last one, and batches of equal size would no longer be its steps.
+        if max(self.counts) - min(self.counts) > 1:
+            raise DataError(f"The logical shards of the training split have between {min(self.counts)} and {max(self.counts)} samples; they may differ by one at most")
 
     @property
     def per_shard(self) -> int:

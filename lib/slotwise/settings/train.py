@@ -38,7 +38,7 @@ class TrainSettings(Settings):
     precision: Precision = option("float32", "arithmetic of the model", accepted="float32, mixed_bfloat16, mixed_float16 or float64", metavar="NAME")
     steps_per_epoch: int | None = option(None, "end each epoch after S steps", accepted="a whole number from 1", metavar="S", ge=1)
     augment: Annotated[list[Augmentation], CommaSeparated] = option([], "changes drawn anew for each image and epoch", accepted="flip, crop, shift, rotate, shear, zoom, brightness, with commas", metavar="A,B")
-    seed: int = option(7, "seed of weights, order, augmentation and dropout", accepted="a whole number from 0", metavar="S", ge=0)
+    seed: int = option(7, "seed of weights, order, augmentation and dropout", accepted="a whole number from 0 to 4294967295", metavar="S", ge=0, le=2**32 - 1)
     use_gpu: bool = option(False, "train on the GPUs that Spark assigns", accepted="true or false")
     resume: bool = option(False, "go on from the run's last checkpoint", accepted="true or false")
     overwrite: bool = option(False, "replace a run that is there already", accepted="true or false")
