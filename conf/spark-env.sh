@@ -5,3 +5,6 @@
 if [ -z "${PYSPARK_PYTHON:-}" ] && [ -x "${SPARK_HOME}/../../../../bin/python" ]; then
   PYSPARK_PYTHON="$(cd "${SPARK_HOME}/../../../../bin" && pwd)/python"
 fi
+
+# A session that names no event log directory uses Spark's own default, which Spark does not make.
+mkdir -p /tmp/spark-events 2>/dev/null || true
