@@ -56,7 +56,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 def _parquet(spark: SparkSession, uri: str) -> DataFrame:
     """Rows id, image, label_index, split of Parquet files."""
     try:
-        table = spark.read.option("recursiveFileLookup", True).option("pathGlobFilter", "*.parquet").parquet(uri)
+        table = spark.read.option("recursiveFileLookup", True).option("pathGlobFilter", "*.parquet").parquet(storage.for_spark(uri, pattern=True))
     except Exception as error:  # Spark has no narrower class for "no Parquet file here"
         raise UsageError("The input is not CIFAR-10", received=f"--input {uri}", accepted=_ACCEPTED) from error
     image = next((name for name in ("image", "img") if name in table.columns), None)
@@ -85,7 +85,7 @@ def _binary_batches(spark: SparkSession, uri: str, names: list[str]) -> DataFram
         if storage.size(file) % _RECORD_BYTES:
             raise DataError(f"{file} is cut off: its {storage.size(file)} bytes are not whole records of {_RECORD_BYTES}")
     schema = "id string, image binary, label_index int, split string"
-    return spark.read.format("binaryFile").load(files).select("path", "content").mapInArrow(_records, schema)
+    return spark.read.format("binaryFile").load([storage.for_spark(file, pattern=True) for file in files]).select("path", "content").mapInArrow(_records, schema)
 
 
 def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

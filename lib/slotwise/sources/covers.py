@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.errors import UsageError
 from slotwise.settings.prepare import PrepareSettings
@@ -44,14 +45,15 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 def _read(spark: SparkSession, uri: str, needed: list[str]) -> DataFrame:
     """The CSV as text columns, with the line of a row that does not fit the header in `_malformed`."""
     # Quoted cells may hold line breaks, so a file is read by one task; the rows spread out at the first shuffle.
+    path = storage.for_spark(uri, pattern=True)
     reader = spark.read.option("header", True).option("quote", '"').option("escape", '"').option("multiLine", True)
-    columns = reader.csv(uri).columns
+    columns = reader.csv(path).columns
     for column in needed:
         if column not in columns:
             raise UsageError(f"The input {uri} has no column '{column}'", received=", ".join(columns) or "an empty file", accepted="--category-column and --url-column that it has")
     schema = StructType([StructField(column, StringType()) for column in [*columns, _CORRUPT]])
     # Without pruning every row is checked against the whole header, whichever columns are used.
-    return reader.option("columnPruning", False).option("mode", "PERMISSIVE").option("columnNameOfCorruptRecord", _CORRUPT).schema(schema).csv(uri)
+    return reader.option("columnPruning", False).option("mode", "PERMISSIVE").option("columnNameOfCorruptRecord", _CORRUPT).schema(schema).csv(path)
 
 
 def _category(text: Column) -> Column:

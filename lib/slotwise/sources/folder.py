@@ -28,7 +28,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     classes = [name for name in storage.children(uri) if not name.startswith((".", "_")) and storage.is_directory(storage.join(uri, name))]
     if not classes:
         raise UsageError("The input has no class folders", received=f"--input {uri}", accepted="a directory with one sub-directory of images for each class")
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True).option("pathGlobFilter", _glob()).load(uri)
+    files = spark.read.format("binaryFile").option("recursiveFileLookup", True).option("pathGlobFilter", _glob()).load(storage.for_spark(uri, pattern=True))
     if files.select("path").isEmpty():
         raise UsageError("The class folders hold no images", received=f"--input {uri}", accepted="files ending in " + ", ".join(EXTENSIONS))
     below = F.expr(f"substring(path, instr(path, {_sql_text(_root(uri))}) + {len(_root(uri))})")
