@@ -1,0 +1,1 @@
+"""Image bytes for candidates: fetched from URLs through a cache, or taken from rows that hold them; all normalised."""

@@ -1,0 +1,163 @@
+"""The download stage: candidates with URLs or bytes become the gathered table.
+
+Images go from the executors straight into the cache and are read from there; all that is joined or counted is narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from slotwise import storage
+from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
+from slotwise.download import cache
+from slotwise.download.fetch import FetchOptions
+from slotwise.download.progress import reported
+from slotwise.download.records import ATTEMPT_FIELDS, FAILURE_SCHEMA, IMAGE_FIELDS, columns_of
+from slotwise.download.tasks import FetchTask, NormaliseTask
+from slotwise.errors import UsageError
+from slotwise.session import phase
+from slotwise.settings.prepare import PrepareSettings
+
+Value = TypeVar("Value")
+
+# Tasks report when they end: so many images keep the progress moving without starting threads all the time.
+_URLS_A_TASK = 1000
+# Up to here the narrow table goes to every task, and no image is shuffled: 200 bytes a row are 200 MB.
+_BROADCAST_ROWS = 1_000_000
+# Rows of an Arrow batch that hold whole image files, of max_bytes each at the worst.
+_FILES_A_BATCH = 16
+_COLUMNS = columns_of(GATHERED_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How gathering ended: candidates asked for (cached ones included), and the failed ones by status."""
+
+    attempted: int
+    failed: dict[str, int]
+
+    @property
+    def failed_share(self) -> float:
+        return sum(self.failed.values()) / self.attempted if self.attempted else 0.0
+
+
+def outcome(gathered: DataFrame) -> Outcome:
+    """Counts a gathered table by status."""
+    counts = {row["status"]: row["count"] for row in gathered.groupBy("status").count().collect()}
+    good = counts.pop(None, 0)
+    return Outcome(good + sum(counts.values()), dict(sorted(counts.items())))
+
+
+def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> DataFrame:
+    """Fetches what the cache lacks and returns a row of GATHERED_SCHEMA for each candidate.
+
+    Args:
+        candidates: id, label, url, split; ids unique. Evaluated several times: better stored than computed.
+        settings: resolved.
+        staging: URI of a directory that the caller removes when the result is no longer read; must not hold earlier tables.
+    """
+    kept = cache.directory(_required(settings.cache, "cache"), _size(settings))
+    wanted = candidates.select("id", "label", "split", "url", cache.key_column("url").alias("key"))
+    with phase(spark, "look into the image cache"):
+        have = cache.read(spark, kept).select("key")
+        missing = wanted.select("key", "url").join(have, "key", "left_anti").dropDuplicates(["key"])
+        missing_uri = storage.join(staging, "missing")
+        missing.write.parquet(storage.for_spark(missing_uri))
+        missing = spark.read.schema("key string, url string").parquet(storage.for_spark(missing_uri, pattern=True))
+        number = missing.count()
+    with phase(spark, "download images"):
+        failures = _fetched(spark, missing, number, settings, kept, storage.join(staging, "failures"))
+    with phase(spark, "match images with their rows"):
+        return _resolved(spark, wanted.drop("url"), failures, kept, storage.join(staging, "resolved"))
+
+
+def gather_bytes(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> DataFrame:
+    """Normalises the `image` bytes of candidates (id, label, split, image; ids unique) once, into a table below `staging`."""
+    height, width = _size(settings)
+    size = F.length("image").cast("long")
+    rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
+    target = storage.join(staging, "gathered")
+    with phase(spark, "read images"), _small_batches(spark), reported(spark.sparkContext, "read", candidates.select("id").count()) as counters:
+        task = NormaliseTask(height, width, settings.max_pixels, settings.max_bytes, counters)
+        rows.mapInArrow(task, GATHERED_SCHEMA).write.parquet(storage.for_spark(target))
+    return spark.read.schema(GATHERED_SCHEMA).parquet(storage.for_spark(target, pattern=True))
+
+
+def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:
+    """Fetches each of `missing` (key, url) once; images go to the cache directory, failures to a table at `target`."""
+    tasks, per_host = _shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
+    height, width = _size(settings)
+    if number:
+        with reported(spark.sparkContext, "download", number) as counters:
+            task = FetchTask(kept, height, width, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, counters)
+            missing.repartition(tasks).mapInArrow(task, FAILURE_SCHEMA).write.parquet(storage.for_spark(target))
+    else:
+        spark.createDataFrame([], FAILURE_SCHEMA).write.parquet(storage.for_spark(target))
+    return spark.read.schema(FAILURE_SCHEMA).parquet(storage.for_spark(target, pattern=True))
+
+
+def _shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
+    """Number of tasks, and connections to one host that each may hold, so that those running at a time keep `per_host` together.
+
+    >>> _shares(20_000, cores=4, per_host=32)
+    (20, 8)
+    >>> _shares(20_000, cores=64, per_host=8)
+    (8, 1)
+    """
+    if per_host < cores:
+        return min(per_host, max(1, urls)), 1
+    return max(-(-urls // _URLS_A_TASK), min(cores, max(1, urls))), per_host // cores
+
+
+def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept: str, target: str) -> DataFrame:
+    """Joins candidates with their image in the cache or with their failure; where a key is in several chunks, one counts."""
+    chunks = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min("file").alias("file"))
+    lost = F.when(F.col("file").isNull(), F.lit(Status.UNREACHABLE.value))
+    ends = wanted.join(chunks, "key", "left").join(failures, "key", "left")
+    # A key that another job has fetched in the meantime is in the cache, whatever came of it here.
+    ends = ends.select(
+        "id",
+        "label",
+        "split",
+        "key",
+        "file",
+        F.when(F.col("file").isNull(), F.coalesce("status", lost)).alias("status"),
+        F.when(F.col("file").isNull(), F.coalesce("error", F.lit("its file has gone from the cache"))).alias("error"),
+        *ATTEMPT_FIELDS,
+    )
+    ends.write.parquet(storage.for_spark(target))
+    ends = spark.read.schema(ends.schema).parquet(storage.for_spark(target, pattern=True))
+    good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
+    if good.count() <= _BROADCAST_ROWS:
+        good = F.broadcast(good)
+    images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
+    bad = ends.where(F.col("file").isNull())
+    bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
+    return images.unionByName(bad)
+
+
+@contextmanager
+def _small_batches(spark: SparkSession) -> Iterator[None]:
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key)
+    spark.conf.set(key, str(_FILES_A_BATCH))
+    try:
+        yield
+    finally:
+        spark.conf.set(key, str(before))
+
+
+def _size(settings: PrepareSettings) -> tuple[int, int]:
+    return _required(settings.image_size, "image_size")
+
+
+def _required(value: Value | None, name: str) -> Value:
+    if value is None:
+        raise UsageError(f"The setting {name} is open", received="None", accepted="resolved settings")
+    return value

@@ -1,0 +1,112 @@
+"""What one Spark task of the download stage does with its rows: fetch or take bytes, normalise, pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
+from slotwise.download.cache import ChunkWriter
+from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of, pool_manager
+from slotwise.download.polite import map_politely
+from slotwise.download.progress import Counters
+from slotwise.download.records import FAILURE_SCHEMA, arrow_schema, image_columns, record_batch
+from slotwise.imaging import ImageFailure, NormalisedImage, normalise
+
+_FAILURES_A_BATCH = 200
+_BYTES_A_BATCH = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FetchTask:
+    """Fetches (key, url) rows into the cache directory `target`, and passes on the failures as FAILURE_SCHEMA."""
+
+    target: str
+    height: int
+    width: int
+    max_pixels: int
+    options: FetchOptions
+    threads: int
+    per_host: int
+    """Connections of this task to one host at a time."""
+    counters: Counters
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        pool = pool_manager(self.threads)
+        schema = arrow_schema(FAILURE_SCHEMA)
+        failures: list[dict[str, Any]] = []
+        writer = ChunkWriter(self.target)
+
+        def work(row: tuple[str, str]) -> tuple[Fetched, NormalisedImage | ImageFailure | None]:
+            fetched = fetch(pool, row[1], self.options)
+            if fetched.body is None:
+                return fetched, None
+            return fetched, normalise(fetched.body, height=self.height, width=self.width, max_pixels=self.max_pixels)
+
+        results = map_politely(work, _pairs(batches), lambda row: host_of(self.options.mirrored(row[1])), threads=self.threads, per_host=self.per_host)
+        for (key, _), (fetched, image) in results:
+            row = {"key": key, "attempts": fetched.attempts, "seconds": fetched.seconds}
+            if isinstance(image, NormalisedImage):
+                writer.add({**row, **image_columns(image)})
+                self.counters.good.add(1)
+                continue
+            writer.flush_if_due()
+            self.counters.failed.add(1)
+            failures.append({**row, **_failure(fetched, image)})
+            if len(failures) == _FAILURES_A_BATCH:
+                yield record_batch(failures, schema)
+                failures = []
+        writer.flush()
+        pool.clear()
+        yield record_batch(failures, schema)
+
+
+def _pairs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, str]]:
+    for batch in batches:
+        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+
+
+def _failure(fetched: Fetched, image: ImageFailure | None) -> dict[str, Any]:
+    if image is not None:
+        return {"status": image.status.value, "error": image.error}
+    assert fetched.status is not None
+    return {"status": fetched.status.value, "error": fetched.error}
+
+
+@dataclass(frozen=True)
+class NormaliseTask:
+    """Normalises (id, label, split, size, image) rows to GATHERED_SCHEMA; `image` is null where `size` is over the limit."""
+
+    height: int
+    width: int
+    max_pixels: int
+    max_bytes: int
+    counters: Counters
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = arrow_schema(GATHERED_SCHEMA)
+        rows: list[Mapping[str, Any]] = []
+        held = 0
+        for batch in batches:
+            for row_id, label, split, size, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                columns = self._columns(data, size)
+                rows.append({"id": row_id, "label": label, "split": split, "attempts": 0, "seconds": 0.0, **columns})
+                held += len(columns.get("image", b""))
+                (self.counters.good if "image" in columns else self.counters.failed).add(1)
+                if held > _BYTES_A_BATCH:
+                    yield record_batch(rows, schema)
+                    rows, held = [], 0
+        yield record_batch(rows, schema)
+
+    def _columns(self, data: bytes | None, size: int | None) -> dict[str, Any]:
+        if data is None:
+            if size is None:
+                return {"status": Status.UNREADABLE.value, "error": "no bytes"}
+            return {"status": Status.TOO_LARGE.value, "error": f"{size} bytes are more than {self.max_bytes}"}
+        image = normalise(data, height=self.height, width=self.width, max_pixels=self.max_pixels)
+        if isinstance(image, ImageFailure):
+            return {"status": image.status.value, "error": image.error}
+        return image_columns(image)
