@@ -20,7 +20,7 @@ class Balanced:
     """What the stage decides.
 
     `samples`: sample_id, id, label_index, split, shard, position; one row per sample to export.
-    `ends`: id, status, split of every gathered row; status is `used`, `spare`, or why it was set aside.
+    `ends`: id, status, split, error of every gathered row; status is `used`, `spare`, or why it was set aside.
     """
 
     samples: DataFrame
@@ -38,20 +38,20 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
         DataError: a class or a split is left without images, or there are fewer training images than logical shards.
     """
     unit = split_unit_column("id", settings.seed)
-    known = gathered.select("id", "label", "picture", "status", split_of_column(unit, settings.split, F.col("split"), source_has_validation).alias("split"))
+    known = gathered.select("id", "label", "picture", "status", "error", split_of_column(unit, settings.split, F.col("split"), source_has_validation).alias("split"))
     ranked = _ranked(_without_identical(known, settings.seed), settings).cache()
     have = _counts(ranked.where(F.col("status").isNull()), classes)
     targets = training_targets({label: have["train"][label] for label in classes}, settings.balance or "none")
     quota = F.when(F.col("split") == "train", _lookup(targets)).otherwise(F.col("quota"))
     keeps = F.col("status").isNull() & (F.col("rank") <= quota)
-    ends = ranked.select("id", "label", "split", "rank", F.when(keeps, Status.USED.value).when(F.col("status").isNull(), Status.SPARE.value).otherwise(F.col("status")).alias("status"))
+    ends = ranked.select("id", "label", "split", "rank", "error", F.when(keeps, Status.USED.value).when(F.col("status").isNull(), Status.SPARE.value).otherwise(F.col("status")).alias("status"))
     samples = _placed(_copies(ends.where(F.col("status") == Status.USED.value), targets, have["train"]), classes, settings)
     counts = {split: {label: min(have[split][label], targets[label]) if split == "train" else have[split][label] for label in classes} for split in SPLITS}
     if settings.balance == "oversample":
         counts["train"] = targets
     _check(counts, settings.logical_shards)
     weights = class_weights([counts["train"][label] for label in classes]) if settings.balance == "weights" else None
-    return Balanced(samples, ends.select("id", "status", "split"), classes, counts, weights)
+    return Balanced(samples, ends.select("id", "status", "split", "error"), classes, counts, weights)
 
 
 def _without_identical(known: DataFrame, seed: int) -> DataFrame:

@@ -21,28 +21,26 @@ from slotwise.contracts.sample import Sample
 from slotwise.errors import DataError
 from slotwise.export import petastorm
 from slotwise.formats import FORMATS
+from slotwise.settings.prepare import PrepareSettings
 
 _SHARD_SCHEMA = "split string, shard int, file string, samples long, bytes long, sha256 string"
 
 
-def export(
-    spark: SparkSession,
-    samples: DataFrame,
-    images: DataFrame,
-    target: str,
-    *,
-    format_name: str,
-    logical_shards: int,
-    image_size: tuple[int, int],
-) -> dict[str, list[ShardRecord]]:
+def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: str, settings: PrepareSettings) -> dict[str, list[ShardRecord]]:
     """Writes `samples` (sample_id, id, label_index, split, shard, position) with their bytes from `images` (id, image).
+
+    Args:
+        target: URI of the dataset directory; nobody reads it yet.
+        settings: resolved.
 
     Returns:
         for each split its shards in order; empty shards are files too.
 
     Raises:
-        DataError: a shard's file is missing afterwards, or samples were lost on the way.
+        DataError: samples were lost on the way.
     """
+    logical_shards, format_name, image_size = settings.logical_shards, settings.format, settings.image_size
+    assert image_size is not None
     # The samples are narrow and go to every task, so that the images cross the cluster once: to their shard's task.
     rows = (
         images.join(F.broadcast(samples), "id", "inner")

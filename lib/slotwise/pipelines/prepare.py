@@ -1,0 +1,208 @@
+"""From a source to a dataset: catalogue, images, report, balance, shards; in place only when whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from slotwise import session, sources, storage
+from slotwise.balance.stage import Balanced, balance
+from slotwise.catalogue import candidates, narrow, select_classes
+from slotwise.contracts.catalogue import SPLITS, Status
+from slotwise.contracts.dataset import VERSION, Accounting, DatasetRecord, ShardRecord, SplitRecord, check_files
+from slotwise.contracts.paths import DatasetPaths
+from slotwise.download.stage import gather_bytes, gather_urls, outcome
+from slotwise.errors import DataError, UsageError
+from slotwise.explore import explore, write
+from slotwise.export.shards import export
+from slotwise.settings.prepare import PrepareSettings
+from slotwise.sources import demo
+from slotwise.versions import installed_versions
+
+
+def check(settings: PrepareSettings) -> PrepareSettings:
+    """The settings resolved, and everything refused that can be without Spark.
+
+    Raises:
+        UsageError: the input does not exist, or the dataset does already.
+    """
+    settings = settings.resolved()
+    if settings.input is not None and not storage.exists(settings.input):
+        raise UsageError("The input does not exist", received=f"--input {settings.input}", accepted="a file or directory that exists")
+    assert settings.dataset is not None
+    if storage.exists(settings.dataset) and not settings.overwrite:
+        state = "a dataset" if storage.exists(DatasetPaths(settings.dataset).record) else "something that is not a dataset"
+        raise UsageError(f"There is {state} already", received=f"--dataset {settings.dataset}", accepted="another --dataset, or --overwrite to replace it")
+    return settings
+
+
+def start_session(settings: PrepareSettings) -> SparkSession:
+    return session.start(f"slotwise prepare {settings.source}", session.effective_conf())
+
+
+def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
+    """Makes the dataset of checked settings and puts it in place; returns its record.
+
+    Raises:
+        UsageError: the input is not what the source needs.
+        DataError: too many downloads failed, or too few images are left. What was fetched stays in the cache.
+    """
+    assert settings.dataset is not None
+    with _served(spark, settings) as settings, _scratch(settings.dataset) as scratch:
+        rows, wanted, classes = _catalogue(spark, settings, scratch)
+        gathered = _gather(spark, settings, wanted, scratch)
+        _check_fetched(spark, settings, rows, gathered)
+        target = DatasetPaths(storage.join(scratch, "dataset"))
+        with session.phase(spark, "explore images"):
+            write(explore(rows, gathered, classes=classes), target.explore)
+        with session.phase(spark, "balance classes"):
+            has_validation = not rows.where(F.col("split") == "validation").isEmpty()
+            balanced = balance(gathered, settings, classes, source_has_validation=has_validation)
+            accounting = _write_ends(spark, rows, balanced.ends, target.rows)
+        with session.phase(spark, f"write {settings.format} shards"):
+            images = gathered.where(F.col("status").isNull()).select("id", "image")
+            shards = export(spark, balanced.samples, images, target.root, settings)
+        record = _record(settings, balanced, shards, accounting)
+        storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
+        check_files(target.root, record)
+        storage.replace_directory(target.root, settings.dataset)
+    return record
+
+
+def _served(spark: SparkSession, settings: PrepareSettings) -> AbstractContextManager[PrepareSettings]:
+    if settings.source != "demo":
+        return nullcontext(settings)
+    return demo.served(settings, str(spark.sparkContext.getConf().get("spark.driver.host")))
+
+
+def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tuple[DataFrame, DataFrame, list[str]]:
+    """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order."""
+    with session.phase(spark, "read catalogue"):
+        source = sources.catalogue(spark, settings)
+        stored = storage.join(scratch, "catalogue")
+        source.drop("image").write.parquet(storage.for_spark(stored))
+        rows = spark.read.schema(source.drop("image").schema).parquet(storage.for_spark(stored, pattern=True))
+        classes = [name for name, _ in select_classes(rows, settings.classes)]
+    with session.phase(spark, "choose candidates"):
+        rows = narrow(rows, classes)
+        wanted = candidates(rows, settings)
+        if settings.source in ("cifar10", "folder"):
+            wanted = source.select("row", "image").join(F.broadcast(wanted), "row", "inner")
+    print(f"{rows.count():,} rows; classes: {', '.join(classes)}", flush=True)
+    return rows, wanted, sorted(classes)
+
+
+def _gather(spark: SparkSession, settings: PrepareSettings, wanted: DataFrame, scratch: str) -> DataFrame:
+    staging = storage.join(scratch, "images")
+    if settings.source in ("cifar10", "folder"):
+        return gather_bytes(spark, wanted, settings, staging)
+    stored = storage.join(scratch, "candidates")
+    wanted.write.parquet(storage.for_spark(stored))
+    return gather_urls(spark, spark.read.parquet(storage.for_spark(stored, pattern=True)), settings, staging)
+
+
+@contextmanager
+def _scratch(dataset: str) -> Iterator[str]:
+    """A directory beside the dataset that is gone afterwards, whatever happens."""
+    scratch = storage.temporary(dataset)
+    storage.make_directory(scratch)
+    try:
+        yield scratch
+    finally:
+        storage.delete(scratch)
+
+
+def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFrame, gathered: DataFrame) -> None:
+    """Says how the fetching went; where too much failed, keeps how every row ended and stops."""
+    assert settings.dataset is not None
+    fetched = outcome(gathered)
+    reasons = ", ".join(f"{count:,} {status}" for status, count in fetched.failed.items()) or "none"
+    print(f"{fetched.attempted:,} images wanted; not usable: {reasons}", flush=True)
+    if settings.source not in ("demo", "covers") or fetched.failed_share <= settings.max_failed:
+        return
+    kept = storage.join(storage.parent(settings.dataset), f"{storage.name(settings.dataset)}.failed")
+    storage.delete(kept)
+    unused = gathered.select("id", "split", F.coalesce("status", F.lit(Status.SPARE.value)).alias("status"), "error")
+    accounting = _write_ends(spark, rows, unused, DatasetPaths(kept).rows)
+    storage.write_text(storage.join(kept, "accounting.json"), accounting.model_dump_json(indent=2) + "\n")
+    print(describe_accounting(accounting), flush=True)
+    raise DataError(
+        f"{fetched.failed_share:.1%} of the downloads failed ({reasons}); at most {settings.max_failed:.0%} may (--max-failed). "
+        f"No dataset was made. How each row ended is in {kept}; images that came are kept in {settings.cache}"
+    )
+
+
+def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: str) -> Accounting:
+    """Writes how every input row ended (row, id, label, split, status, error) and counts the ends.
+
+    Args:
+        rows: the whole catalogue; its status is null for rows still open.
+        ends: id, status, split, error of the rows that were gathered; open rows that were not are spare.
+    """
+    decided = ends.select("id", F.col("status").alias("end"), F.col("split").alias("end_split"), F.col("error").alias("end_error"))
+    # A duplicate has the id of the row it repeats, which alone was gathered.
+    is_open = F.col("status").isNull()
+    final = (
+        rows.where(is_open).join(decided, "id", "left").unionByName(rows.where(~is_open), allowMissingColumns=True)
+        .select(
+            "row",
+            "id",
+            "label",
+            F.when(F.col("end") == Status.USED.value, F.col("end_split")).alias("split"),
+            F.coalesce("status", "end", F.lit(Status.SPARE.value)).alias("status"),
+            F.coalesce("error", "end_error").alias("error"),
+        )
+    )  # fmt: skip
+    final.write.parquet(storage.for_spark(target))
+    stored = spark.read.schema(final.schema).parquet(storage.for_spark(target, pattern=True))
+    counts = {row["status"]: row["count"] for row in stored.groupBy("status").count().collect()}
+    used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
+    return Accounting(rows=used + spare + sum(counts.values()), used=used, spare=spare, set_aside=dict(sorted(counts.items())))
+
+
+def describe_accounting(accounting: Accounting) -> str:
+    """Where the input rows went, on one line."""
+    aside = sum(accounting.set_aside.values())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in accounting.set_aside.items())
+    return f"{accounting.rows:,} rows = {accounting.used:,} used + {accounting.spare:,} spare + {aside:,} set aside" + (f" ({reasons})" if reasons else "")
+
+
+def describe(record: DatasetRecord, dataset: str) -> str:
+    """What the driver prints at the end."""
+    splits = ", ".join(f"{name} {split.samples:,}" for name, split in record.splits.items())
+    return (
+        f"{describe_accounting(record.accounting)}\n{len(record.classes)} classes; samples: {splits}\n"
+        f"dataset: {dataset}\nreport: {storage.join(DatasetPaths(dataset).explore, 'report.html')}"
+    )
+
+
+def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, list[ShardRecord]], accounting: Accounting) -> DatasetRecord:
+    assert settings.image_size is not None
+    splits = {
+        split: SplitRecord(
+            samples=sum(shard.samples for shard in shards[split]),
+            class_counts=[balanced.counts[split][label] for label in balanced.classes],
+            shards=shards[split],
+        )
+        for split in SPLITS
+    }
+    return DatasetRecord(
+        version=VERSION,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        source=settings.source,
+        format=settings.format,
+        image_size=settings.image_size,
+        channels=3,
+        classes=balanced.classes,
+        class_weights=balanced.class_weights,
+        logical_shards=settings.logical_shards,
+        seed=settings.seed,
+        splits=splits,
+        accounting=accounting,
+        settings=settings.model_dump(mode="json"),
+        versions=installed_versions(),
+    )
