@@ -19,6 +19,10 @@ from slotwise.errors import DataError, UsageError
 
 _CHUNK = 4 * 1024 * 1024
 
+# A NameNode that restarts is waited for, up to half a minute; the driver's own 15 attempts would take minutes over a mistyped host.
+_HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "5"}
+_REACHED: set[str] = set()
+
 
 def normalise(uri: str) -> str:
     """The absolute form of a URI: a plain path becomes `file:///…`, a trailing slash goes.
@@ -86,16 +90,26 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Raises:
         DataError: the storage cannot be reached or its driver is not installed.
     """
-    if urlparse(uri).scheme == "hdfs":
-        from hdfs_native.fsspec import HdfsFileSystem
-
-        fsspec.register_implementation("hdfs", HdfsFileSystem, clobber=True)
     if is_local(uri):
         return fsspec.filesystem("file"), local_path(uri)
     try:
+        if urlparse(uri).scheme == "hdfs":
+            return _hdfs(uri)
         fs, path = fsspec.core.url_to_fs(uri)
     except Exception as error:
         raise DataError(f"The storage of {uri} cannot be used: {error}") from error
+    return fs, path
+
+
+def _hdfs(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    from hdfs_native.fsspec import HdfsFileSystem
+
+    fsspec.register_implementation("hdfs", HdfsFileSystem, clobber=True)
+    fs, path = fsspec.core.url_to_fs(uri, **_HDFS_OPTIONS)
+    address = urlparse(uri).netloc
+    if address not in _REACHED:
+        fs.exists("/")
+        _REACHED.add(address)
     return fs, path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -22,7 +21,6 @@ from slotwise.errors import SlotwiseError
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 15
 _TAIL_LINES = 25
-_PR_SET_PDEATHSIG = 1
 
 
 class DaemonFailed(SlotwiseError):
@@ -56,13 +54,12 @@ class Daemon:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                _tied(self.command) if self.tied and sys.platform == "linux" else self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
-                preexec_fn=_die_with_parent if self.tied and sys.platform == "linux" else None,
             )
         self.pid = self._process.pid
 
@@ -94,8 +91,9 @@ class Daemon:
         return DaemonFailed("\n".join([f"{self.name} {what}. The end of {self.log}:", *lines[-_TAIL_LINES:]]))
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _tied(command: list[str]) -> list[str]:
+    # Not a preexec_fn: where another library runs threads (hdfs-native does), Python code after a fork can hang.
+    return [sys.executable, "-I", str(Path(__file__).with_name("tied.py")), str(os.getpid()), *command]
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float, daemons: Iterable[Daemon]) -> None:
