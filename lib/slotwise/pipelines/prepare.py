@@ -82,7 +82,7 @@ def _served(spark: SparkSession, settings: PrepareSettings) -> AbstractContextMa
 def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tuple[DataFrame, DataFrame, list[str]]:
     """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order."""
     with session.phase(spark, "read catalogue"):
-        source = sources.catalogue(spark, settings)
+        source = sources.catalogue_of(settings.source)(spark, settings)
         stored = storage.join(scratch, "catalogue")
         source.drop("image").write.parquet(storage.for_spark(stored))
         rows = spark.read.schema(source.drop("image").schema).parquet(storage.for_spark(stored, pattern=True))
