@@ -138,4 +138,7 @@ def _usage_error(model: type[Settings], error: ValidationError) -> UsageError:
     extra: dict[str, Any] = model.model_fields[field_name].json_schema_extra  # type: ignore[assignment]
     what = first["msg"].removeprefix("Value error, ")
     flag = "--" + field_name.replace("_", "-")
+    cause = getattr(first.get("ctx", {}).get("error"), "__cause__", None)
+    if isinstance(cause, UsageError):
+        return UsageError(f"The value of {flag} is wrong: {cause.what}", received=repr(first["input"]), accepted=cause.accepted)
     return UsageError(f"The value of {flag} is wrong: {what}", received=repr(first["input"]), accepted=extra["accepted"])

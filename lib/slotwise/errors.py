@@ -22,6 +22,8 @@ class UsageError(SlotwiseError):
 
     def __init__(self, what: str, *, received: object, accepted: str) -> None:
         super().__init__(f"{what}. Received: {received}. Accepted: {accepted}.")
+        self.what = what
+        self.accepted = accepted
 
 
 class DataError(SlotwiseError):

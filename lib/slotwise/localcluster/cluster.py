@@ -127,7 +127,7 @@ class LocalCluster:
         self._write_state()
 
     def kill_part(self, name: str) -> None:
-        """Ends one part at once, as a crash would; a worker's executors end with it."""
+        """Ends one part at once, as a machine that is lost would; a worker's executors end with it."""
         self.parts[name].kill()
         self._write_state()
 

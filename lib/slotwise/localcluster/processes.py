@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,22 +68,22 @@ class Daemon:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Asks the process to end and, when it takes too long, ends it and what it started."""
+        """Asks the process to end; what is left of it and of what it started after a while is ended."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the process at once, as a crash would."""
+        """Ends the process and what it started at once, as a machine that is lost would."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             if self.running():
                 self._process.send_signal(how)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # nothing is left of it, as it should be
                 os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            self._process.wait()
         self._process = self.pid = None
 
     def failure(self, what: str) -> DaemonFailed:

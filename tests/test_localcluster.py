@@ -1,0 +1,135 @@
+"""The local cluster: real servers that start, answer, survive the loss of a part, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slotwise import storage
+from slotwise.localcluster.cluster import LocalCluster
+from slotwise.localcluster.processes import fetch_json
+from slotwise.localcluster.state import running_cluster
+
+pytestmark = pytest.mark.cluster
+
+APPLICATION = """
+import sys
+from slotwise import session
+
+spark = session.start(sys.argv[1], session.effective_conf())
+numbers = spark.sparkContext.parallelize(range(4), 2)
+with session.phase(spark, "count drawn numbers"):
+    print("sum", numbers.map(lambda number: number + 1).collect())
+with session.phase(spark, "train on 2 slots"):
+    print("barrier", numbers.barrier().mapPartitions(lambda part: [sum(part)]).collect())
+    with session.phase(spark, "write a table"):
+        frame = spark.range(100).repartition(4).mapInPandas(lambda batches: batches, "id long")
+        frame.write.parquet(sys.argv[2])
+    print("rows", spark.read.parquet(sys.argv[2]).count())
+print("python", spark.sparkContext.parallelize([0]).map(lambda _: sys.executable).first())
+spark.stop()
+"""
+
+
+def processes_of(directory: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in listed if f"slotwise.cluster={directory}" in line or f"{directory}/work" in line]
+
+
+def command(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "slotwise.localcluster", *arguments], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_server_answers_on_loopback(cluster: LocalCluster) -> None:
+    state = cluster.state
+    assert set(state.pids) == {"namenode", "datanode", "master", "worker-1", "worker-2", "history"}
+    master = fetch_json(f"{state.master_ui}/json/")
+    assert [(worker["state"], worker["cores"], worker["host"]) for worker in master["workers"]] == [("ALIVE", 1, "127.0.0.1")] * 2
+    assert fetch_json(f"{state.namenode_ui}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")["beans"][0]["NumLiveDataNodes"] == 1
+    assert running_cluster() == state
+
+
+def test_an_application_shows_with_readable_stage_names(cluster, hdfs, history, spark_submit, tmp_path: Path) -> None:
+    script = tmp_path / "application.py"
+    script.write_text(APPLICATION)
+    name = f"named stages {tmp_path.name}"
+    done = spark_submit("--master", cluster.state.master, str(script), name, f"{hdfs}/table")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "sum [1, 2, 3, 4]" in done.stdout
+    assert "rows 100" in done.stdout
+    # Neither activated nor told: conf/spark-env.sh finds the environment's Python for the executors.
+    python = next(line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith("python "))
+    assert os.path.realpath(python) == os.path.realpath(sys.executable)
+
+    application = history.application(name)
+    stages = history.stages(application["id"])
+    titles = list(dict.fromkeys(stage["name"] for stage in stages))
+    assert titles[:3] == ["count drawn numbers", "train on 2 slots", "write a table"]
+    assert "train on 2 slots" in [stage["name"] for stage in stages if stage["stageId"] > 2], "the outer phase's name comes back"
+    assert all(stage["description"] == stage["name"] for stage in stages if stage["name"] in titles[:3])
+    assert {"count drawn numbers", "train on 2 slots", "write a table"} <= {job["jobGroup"] for job in history.jobs(application["id"]) if "jobGroup" in job}
+    assert any(child.endswith(application["id"]) for child in storage.children(cluster.event_logs))
+
+
+def test_hdfs_keeps_its_files_over_a_restart_of_the_namenode(cluster: LocalCluster, hdfs: str) -> None:
+    storage.write_text(f"{hdfs}/file", "kept")
+    before = cluster.state.pids["namenode"]
+    cluster.stop_part("namenode")
+    assert running_cluster() is None
+    cluster.start_part("namenode")
+    assert cluster.state.pids["namenode"] != before
+    assert running_cluster() == cluster.state
+    assert storage.read_text(f"{hdfs}/file") == "kept"
+
+
+def test_a_killed_worker_can_be_brought_back(cluster: LocalCluster) -> None:
+    cluster.kill_part("worker-1")
+    assert "worker-1" not in cluster.state.pids
+    cluster.start_part("worker-1")
+    deadline = time.monotonic() + 60
+    while fetch_json(f"{cluster.state.master_ui}/json/")["aliveworkers"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_commands_start_show_and_stop_a_cluster(tmp_path: Path) -> None:
+    options = ("--directory", str(tmp_path), "--free-ports", "--workers", "1")
+    assert command("status", *options[:2]) == f"No cluster runs from {tmp_path}.\n"
+    try:
+        started = command("start", *options)
+        state = json.loads((tmp_path / "cluster.json").read_text())
+        for job in ("prepare", "train_distributed", "compare"):
+            assert f"spark-submit --master {state['master']} jobs/{job}.py" in started
+        assert f"--dataset {state['hdfs']}/" in started
+        assert "--slots 2" in started
+        assert state["history"] in command("status", *options[:2])
+        assert "runs already" in command("start", *options)
+        storage.write_text(f"{state['hdfs']}/file", "written")
+        assert processes_of(tmp_path)
+    finally:
+        stopped = command("stop", *options[:2])
+    assert stopped.split("\n")[0] == "stopped history"
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / "cluster.json").exists()
+    assert command("stop", *options[:2]) == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--workers", "0", "A cluster needs workers with cores. Received: 0 and 1."), ("--memory", "lots", "--memory is wrong. Received: lots.")],
+)
+def test_bad_options_are_refused_before_anything_starts(tmp_path: Path, option: str, value: str, message: str) -> None:
+    arguments = [sys.executable, "-m", "slotwise.localcluster", "start", "--directory", str(tmp_path), option, value]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == []
