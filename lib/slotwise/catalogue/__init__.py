@@ -1,5 +1,5 @@
-"""The catalogue stage: which classes, and which of their rows are worth fetching."""
+"""Which rows of a catalogue are candidates: the largest classes, and of each as many as the dataset needs with a reserve."""
 
-from slotwise.catalogue.selection import candidates, narrow, select_classes
+from slotwise.catalogue.select import candidates, has_validation, narrow, select_classes, with_images
 
-__all__ = ["candidates", "narrow", "select_classes"]
+__all__ = ["candidates", "has_validation", "narrow", "select_classes", "with_images"]

@@ -1,28 +1,25 @@
-"""Where images come from, by name: each source gives the same catalogue, one row per input row."""
+"""Where images come from: each source reads its own form and gives the same catalogue."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from pyspark.sql import DataFrame, SparkSession
 
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.sources import cifar10, covers, folder
 
-# The demo draws its covers, serves them, and is then read as `covers`.
-SOURCES: dict[str, Callable[[SparkSession, PrepareSettings], DataFrame]] = {
-    "demo": covers.catalogue,
-    "covers": covers.catalogue,
-    "cifar10": cifar10.catalogue,
-    "folder": folder.catalogue,
-}
+Catalogue = Callable[[SparkSession, PrepareSettings], DataFrame]
+
+# Modules with a function `catalogue`. The demo writes the table that `covers` reads.
+_MODULES = {"demo": "covers", "covers": "covers", "cifar10": "cifar10", "folder": "folder"}
 
 
-def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
-    """The catalogue (CATALOGUE_SCHEMA) of the settings' source.
+def catalogue_of(source: str) -> Catalogue:
+    """The function that makes the catalogue (CATALOGUE_SCHEMA) of a source.
 
     Raises:
-        UsageError: the input is not what the source needs.
-        DataError: the input is damaged.
+        KeyError: there is no such source.
     """
-    return SOURCES[settings.source](spark, settings)
+    function: Catalogue = importlib.import_module(f"slotwise.sources.{_MODULES[source]}").catalogue
+    return function

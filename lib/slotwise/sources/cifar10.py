@@ -1,113 +1,212 @@
-"""CIFAR-10 as Parquet of image bytes (also in Hugging Face's layout) or as the official binary batches."""
+"""The source `cifar10`: Parquet of image bytes and labels in two layouts, or the official binary batches; its own split is kept."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
+from PIL import Image
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import BinaryType, DataType, IntegralType, StructType
 
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.sources.rows import existing_input, numbered
+from slotwise.sources.numbering import numbered, placed
+from slotwise.sources.reading import READ_ERRORS, cause_of
 
-NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_ACCEPTED = "a directory or file of CIFAR-10: Parquet with image and label, or data_batch_*.bin and test_batch.bin"
 _SIDE = 32
-_RECORD_BYTES = 1 + 3 * _SIDE * _SIDE
-_RECORDS_AT_A_TIME = 1000
-_ACCEPTED = "a directory with *.parquet (columns image or img, and label) or data_batch_*.bin and test_batch.bin"
+_RECORD = 1 + 3 * _SIDE * _SIDE
+_RECORDS_A_BATCH = 500
 
 
 def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
-    """The catalogue of CIFAR-10; the official split is kept, and `train` rows are still to be divided.
+    """The catalogue of the files at `settings.input`, with `image` bytes and `split` `train`, `validation` or `test`.
+
+    Parquet has a column `image` or `img` (bytes, or a struct with `bytes`) and a column `label` (a number); `label_name`, `split`
+    and `path` are used where they are. Without `split` the file's name says it. Batches are turned into PNG, without loss.
 
     Raises:
-        UsageError: the input holds neither layout.
-        DataError: a binary batch is cut off.
+        UsageError: there are no such files, or they lack a column.
+        DataError: a file cannot be read, or a batch is cut off.
     """
-    uri = existing_input(settings)
-    names = [storage.name(uri)] if not storage.is_directory(uri) else storage.children(uri)
-    if any(name.endswith(".bin") for name in names):
-        rows = _binary_batches(spark, uri, names)
-    elif any(name.endswith(".parquet") for name in names) or storage.is_directory(uri):
-        rows = _parquet(spark, uri)
-    else:
-        raise UsageError("The input is not CIFAR-10", received=f"--input {uri}", accepted=_ACCEPTED)
-    known = F.col("label_index").between(0, len(NAMES) - 1)
-    label = F.array(*(F.lit(name) for name in NAMES))[F.col("label_index").cast("int")]
-    return numbered(rows).select(
-        "row",
-        "id",
-        F.when(known, label).alias("label"),
-        F.lit(None).cast("string").alias("url"),
-        "image",
-        "split",
-        F.when(F.col("image").isNull(), Status.MISSING_IMAGE.value).when(known.isNull() | ~known, Status.MISSING_CATEGORY.value).alias("status"),
-        F.lit(None).cast("string").alias("error"),
-    )
+    uri = str(settings.input)
+    if not storage.exists(uri):
+        raise UsageError("The --input of source cifar10 does not exist", received=uri, accepted=_ACCEPTED)
+    batches = _batches(uri)
+    return _from_batches(spark, uri, batches) if batches else _from_parquet(spark, uri)
 
 
-def _parquet(spark: SparkSession, uri: str) -> DataFrame:
-    """Rows id, image, label_index, split of Parquet files."""
+# Parquet
+
+
+def _from_parquet(spark: SparkSession, uri: str) -> DataFrame:
+    table = _table(spark, uri)
+    image, label = _image_column(uri, table), _label_column(uri, table)
+    rows = placed(table.withColumn("_image", image).withColumn("_label", label).withColumn("_split", _named_split(table)))
+    path = F.col("path") if "path" in table.columns else F.lit(None).cast("string")
+    rows = rows.select("_image", "_label", "_split", path.alias("_path"), *rows.columns[-3:])
     try:
-        table = spark.read.option("recursiveFileLookup", True).option("pathGlobFilter", "*.parquet").parquet(storage.for_spark(uri, pattern=True))
-    except Exception as error:  # Spark has no narrower class for "no Parquet file here"
-        raise UsageError("The input is not CIFAR-10", received=f"--input {uri}", accepted=_ACCEPTED) from error
-    image = next((name for name in ("image", "img") if name in table.columns), None)
-    if image is None or "label" not in table.columns:
-        raise UsageError("The Parquet input lacks columns", received=", ".join(table.columns), accepted="image or img, and label")
-    is_struct = isinstance(table.schema[image].dataType, StructType)
-    file = F.col("_metadata.file_name")
-    split = F.lower("split") if "split" in table.columns else F.when(file.startswith("test"), "test").otherwise("train")
-    place = F.concat_ws("/", file, F.col("_metadata.row_index").cast("string"))
-    return table.select(
-        (F.col("path") if "path" in table.columns else place).alias("id"),
-        (F.col(f"{image}.bytes") if is_struct else F.col(image)).alias("image"),
-        F.col("label").cast("int").alias("label_index"),
-        _known_split(split).alias("split"),
-    )
+        rows = numbered(spark, rows)
+    except READ_ERRORS as error:
+        raise _unreadable(uri, error) from error
+    split = F.coalesce("_split", _split_of_file(F.col("file")))
+    stem = F.regexp_replace("file", r"\.parquet$", "")
+    number = F.concat_ws("/", F.coalesce(split, F.lit("all")), stem, F.col("place").cast("string"))
+    return _finished(rows, row_id=F.coalesce(F.when(F.col("_path") != "", F.col("_path")), number), label=F.col("_label"), image=F.col("_image"), split=split)
 
 
-def _known_split(split: Column) -> Column:
-    return F.when(split.isin("val", "valid", "validation"), "validation").when(split == "test", "test").otherwise("train")
+def _table(spark: SparkSession, uri: str) -> DataFrame:
+    reader = spark.read.option("recursiveFileLookup", "true")
+    if storage.is_directory(uri):
+        reader = reader.option("pathGlobFilter", "*.parquet")
+    try:
+        return reader.parquet(storage.for_spark(uri, pattern=True))
+    except READ_ERRORS as error:
+        if isinstance(error, PySparkException) and error.getCondition() == "UNABLE_TO_INFER_SCHEMA":
+            raise UsageError("The --input of source cifar10 holds neither Parquet nor binary batches", received=uri, accepted=_ACCEPTED) from error
+        raise _unreadable(uri, error) from error
 
 
-def _binary_batches(spark: SparkSession, uri: str, names: list[str]) -> DataFrame:
-    """Rows of the official binary version (https://www.cs.toronto.edu/~kriz/cifar.html), each image as lossless PNG."""
-    files = [uri] if not storage.is_directory(uri) else [storage.join(uri, name) for name in names if name.endswith("_batch.bin") or name.startswith("data_batch_")]
+def _unreadable(uri: str, error: Exception) -> DataError:
+    return DataError(f"{uri} cannot be read as Parquet: {cause_of(error)}")
+
+
+def _image_column(uri: str, table: DataFrame) -> Column:
+    for name in ("image", "img"):
+        if name in table.columns:
+            kind: DataType = table.schema[name].dataType
+            if isinstance(kind, BinaryType):
+                return F.col(name)
+            if isinstance(kind, StructType) and "bytes" in kind.names and isinstance(kind["bytes"].dataType, BinaryType):
+                return F.col(name)["bytes"]
+    raise _lacking(uri, table, "'image' or 'img' of bytes")
+
+
+def _label_column(uri: str, table: DataFrame) -> Column:
+    if "label_name" in table.columns:
+        return F.col("label_name").cast("string")
+    if "label" not in table.columns:
+        raise _lacking(uri, table, "'label' or 'label_name'")
+    if not isinstance(table.schema["label"].dataType, IntegralType):
+        return F.col("label").cast("string")
+    names = F.array(*(F.lit(name) for name in CLASSES))
+    return F.when(F.col("label").between(0, len(CLASSES) - 1), names[F.col("label").cast("int")])
+
+
+def _lacking(uri: str, table: DataFrame, what: str) -> UsageError:
+    return UsageError(f"The Parquet at {uri} has no column {what}", received=", ".join(table.columns), accepted=_ACCEPTED)
+
+
+def _named_split(table: DataFrame) -> Column:
+    if "split" not in table.columns:
+        return F.lit(None).cast("string")
+    return _known_split(F.lower(F.col("split")))
+
+
+def _split_of_file(file: Column) -> Column:
+    return _known_split(F.regexp_extract(F.lower(file), r"^(train|test|validation|valid|val)\b", 1))
+
+
+def _known_split(text: Column) -> Column:
+    return F.when(text.isin("train", "test"), text).when(text.isin("validation", "valid", "val"), "validation")
+
+
+# Binary batches
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One file of 3,073-byte records: a label byte, then 1,024 bytes each of red, green and blue."""
+
+    uri: str
+    split: str
+    first_row: int
+    records: int
+
+
+def _batches(uri: str) -> list[_Batch]:
+    files = [storage.join(uri, name) for name in storage.children(uri)] if storage.is_directory(uri) else [uri]
+    batches, row = [], 0
     for file in files:
-        if storage.size(file) % _RECORD_BYTES:
-            raise DataError(f"{file} is cut off: its {storage.size(file)} bytes are not whole records of {_RECORD_BYTES}")
-    schema = "id string, image binary, label_index int, split string"
-    return spark.read.format("binaryFile").load([storage.for_spark(file, pattern=True) for file in files]).select("path", "content").mapInArrow(_records, schema)
+        name = storage.name(file)
+        if name.endswith(".bin") and name.startswith(("data_batch", "test_batch")):
+            records, rest = divmod(storage.size(file), _RECORD)
+            if rest or not records:
+                raise DataError(f"{file} is cut off: {storage.size(file)} bytes are not a number of records of {_RECORD} bytes")
+            batches.append(_Batch(file, "test" if name.startswith("test") else "train", row, records))
+            row += records
+    return batches
+
+
+def _from_batches(spark: SparkSession, uri: str, batches: list[_Batch]) -> DataFrame:
+    names = _names(storage.join(uri if storage.is_directory(uri) else storage.parent(uri), "batches.meta.txt"))
+    listing = [(batch.uri, batch.split, batch.first_row) for batch in batches]
+    files = spark.createDataFrame(listing, "uri string, split string, first_row long").repartition(len(batches))
+    records = files.mapInArrow(_records, "row long, row_id string, split string, label int, raw binary")
+    label = F.element_at(F.array(*(F.lit(name) for name in names)), F.when(F.col("label") < len(names), F.col("label") + 1))
+    # The PNG is a column of its own, so that counting labels does not draw 60,000 of them.
+    image = F.pandas_udf(_pngs, "binary")(F.col("raw"))  # type: ignore[call-overload]
+    return _finished(records, row_id=F.col("row_id"), label=label, image=image, split=F.col("split"))
+
+
+def _names(uri: str) -> list[str]:
+    if not storage.exists(uri):
+        return list(CLASSES)
+    return [line.strip() for line in storage.read_text(uri).splitlines() if line.strip()]
 
 
 def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for path, content in zip(batch.column("path").to_pylist(), batch.column("content").to_pylist(), strict=True):
-            name = path.rpartition("/")[2].removesuffix(".bin")
-            split = "test" if name.startswith("test") else "train"
-            count = len(content) // _RECORD_BYTES
-            for start in range(0, count, _RECORDS_AT_A_TIME):
-                rows = range(start, min(start + _RECORDS_AT_A_TIME, count))
-                records = [content[row * _RECORD_BYTES : (row + 1) * _RECORD_BYTES] for row in rows]
-                columns = [[f"{split}/{name}/{row:05d}" for row in rows], [_png(record[1:]) for record in records], [record[0] for record in records], [split] * len(rows)]
-                types = (pa.string(), pa.binary(), pa.int32(), pa.string())
-                arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-                yield pa.RecordBatch.from_arrays(arrays, names=["id", "image", "label_index", "split"])
+        for file in batch.to_pylist():
+            content = np.frombuffer(storage.read_bytes(file["uri"]), np.uint8).reshape(-1, _RECORD)
+            stem = f"{file['split']}/{storage.name(file['uri']).removesuffix('.bin')}"
+            for start in range(0, len(content), _RECORDS_A_BATCH):
+                part = content[start : start + _RECORDS_A_BATCH]
+                numbers = range(start, start + len(part))
+                yield pa.RecordBatch.from_arrays(
+                    [
+                        pa.array([file["first_row"] + number for number in numbers], pa.int64()),
+                        pa.array([f"{stem}/{number}" for number in numbers], pa.string()),
+                        pa.array([file["split"]] * len(part), pa.string()),
+                        pa.array(part[:, 0].astype(np.int32)),
+                        pa.array([record[1:].tobytes() for record in part], pa.binary()),
+                    ],
+                    names=["row", "row_id", "split", "label", "raw"],
+                )
 
 
-def _png(planes: bytes) -> bytes:
-    """One record's red, green and blue planes as PNG."""
-    from PIL import Image
+def _pngs(raw: pd.Series) -> pd.Series:
+    return raw.map(_png)
 
-    bands = [Image.frombytes("L", (_SIDE, _SIDE), planes[start : start + _SIDE * _SIDE]) for start in range(0, len(planes), _SIDE * _SIDE)]
-    out = io.BytesIO()
-    Image.merge("RGB", bands).save(out, "PNG", compress_level=1)
-    return out.getvalue()
+
+def _png(raw: bytes) -> bytes:
+    pixels = np.frombuffer(raw, np.uint8).reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, "PNG", compress_level=1)
+    return content.getvalue()
+
+
+# Both
+
+
+def _finished(rows: DataFrame, *, row_id: Column, label: Column, image: Column, split: Column) -> DataFrame:
+    return rows.select("row", row_id.alias("id"), label.alias("label"), image.alias("image"), split.alias("split")).select(
+        "row",
+        "id",
+        "label",
+        F.lit(None).cast("string").alias("url"),
+        "image",
+        "split",
+        F.when(F.col("label").isNull(), Status.MISSING_CATEGORY.value).alias("status"),
+        F.lit(None).cast("string").alias("error"),
+    )

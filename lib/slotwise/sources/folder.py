@@ -1,62 +1,65 @@
-"""A folder of images with one sub-folder for each class, locally or on HDFS."""
+"""The source `folder`: one sub-folder of images per class, on this machine or on HDFS."""
 
 from __future__ import annotations
 
-from urllib.parse import urlparse
-
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.errors import UsageError
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.sources.rows import existing_input, numbered
 
-EXTENSIONS = ("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff")
+ENDINGS = ("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff")
+_ACCEPTED = f"a directory with one folder per class, with files of {', '.join(ENDINGS)} in it"
 
 
 def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
-    """The catalogue of a folder: `label` is the first folder below the input, `id` the path below it.
+    """The catalogue of the images below `settings.input`; the class is the first folder, the id the path from there on.
 
-    Image files that lie in no class folder are set aside; files of other kinds are no rows.
+    Folders in a class folder belong to the class. Other files are no rows, nor is what begins with a dot or an underscore:
+    Spark's readers take that for hidden. An image beside the class folders has no class and is set aside.
 
     Raises:
-        UsageError: there is no class folder, or no image in any.
+        UsageError: there is no such directory, no class folder in it, a class folder that counts as hidden, or no image.
     """
-    uri = existing_input(settings, directory=True)
-    classes = [name for name in storage.children(uri) if not name.startswith((".", "_")) and storage.is_directory(storage.join(uri, name))]
-    if not classes:
-        raise UsageError("The input has no class folders", received=f"--input {uri}", accepted="a directory with one sub-directory of images for each class")
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True).option("pathGlobFilter", _glob()).load(storage.for_spark(uri, pattern=True))
-    if files.select("path").isEmpty():
-        raise UsageError("The class folders hold no images", received=f"--input {uri}", accepted="files ending in " + ", ".join(EXTENSIONS))
-    below = F.expr(f"substring(path, instr(path, {_sql_text(_root(uri))}) + {len(_root(uri))})")
-    rows = files.orderBy("path").withColumn("id", below)
-    in_class = F.instr("id", "/") > 0
-    return numbered(rows).select(
+    root = str(settings.input)
+    if not storage.is_directory(root):
+        raise UsageError("The --input of source folder is no directory", received=root, accepted=_ACCEPTED)
+    folders = [name for name in storage.children(root) if not name.startswith(".") and storage.is_directory(storage.join(root, name))]
+    if not folders:
+        raise UsageError("The --input directory has no class folders", received=root, accepted=_ACCEPTED)
+    hidden = [name for name in folders if name.startswith("_")]
+    if hidden:
+        raise UsageError("A class folder begins with '_' and would be passed over as hidden", received=hidden[0], accepted="names that begin otherwise")
+    files = _files(spark, root)
+    numbers = files.select("path").withColumn("row", F.row_number().over(Window.orderBy("path")).cast("long") - 1)
+    if numbers.isEmpty():
+        raise UsageError("The class folders hold no images", received=root, accepted=_ACCEPTED)
+    # Paths are narrow and go to every task; the images stay where they were read.
+    return _catalogue(files.join(F.broadcast(numbers), "path"), root)
+
+
+def _files(spark: SparkSession, root: str) -> DataFrame:
+    patterns = ("".join(f"[{letter}{letter.upper()}]" for letter in ending) for ending in ENDINGS)
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", f"*.{{{','.join(patterns)}}}")
+    return reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
+
+
+def _catalogue(files: DataFrame, root: str) -> DataFrame:
+    # Spark writes file:/a/b where the URI is file:///a/b; what counts is the path behind scheme and host.
+    base = storage.for_spark(root).partition("://")[2].partition("/")[2].rstrip("/")
+    inside = F.regexp_replace("path", r"^[a-z0-9+.-]+:(//[^/]*)?/+", "")
+    relative = F.expr(f"substring(inside, {len(base) + 2})") if base else F.col("inside")
+    label = F.when(F.instr("id", "/") > 0, F.element_at(F.split("id", "/"), 1))
+    rows = files.withColumn("inside", inside).withColumn("id", relative).withColumn("label", label)
+    return rows.select(
         "row",
         "id",
-        F.when(in_class, F.substring_index("id", "/", 1)).alias("label"),
+        "label",
         F.lit(None).cast("string").alias("url"),
         F.col("content").alias("image"),
         F.lit(None).cast("string").alias("split"),
-        F.when(~in_class, Status.MISSING_CATEGORY.value).alias("status"),
+        F.when(F.col("label").isNull(), Status.MISSING_CATEGORY.value).alias("status"),
         F.lit(None).cast("string").alias("error"),
     )
-
-
-def _root(uri: str) -> str:
-    """The path of the input as Spark writes it in front of each file's."""
-    path = storage.local_path(uri) if storage.is_local(uri) else urlparse(uri).path
-    return path.rstrip("/") + "/"
-
-
-def _sql_text(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _glob() -> str:
-    """A Hadoop glob over the extensions in any case."""
-    spelled = ("".join(f"[{letter}{letter.upper()}]" for letter in extension) for extension in EXTENSIONS)
-    return "*.{" + ",".join(spelled) + "}"
