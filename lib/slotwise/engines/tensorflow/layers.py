@@ -16,11 +16,18 @@ from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.normalisation import normalise
 from slotwise.errors import UsageError
 
+# Keys of samples are not negative.
+NO_SAMPLE = -1
+
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 
 
 class SlotContext:
-    """What swapped layers need of the step they are traced in: the slots, and the keys of the local samples (int64 [b])."""
+    """What swapped layers need of the step they are traced in: the slots, and the keys of the local samples (int64 [b]).
+
+    A slot that has no sample in a step takes part with a stand-in, whose key is `NO_SAMPLE`: TensorFlow's oneDNN kernels
+    give wrong shapes for an empty batch.
+    """
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -34,6 +41,11 @@ class SlotContext:
         finally:
             self.keys = None
 
+    def present(self, dtype: tf.DType) -> tf.Tensor:
+        """1 if this slot has samples in the step, 0 if it has a stand-in."""
+        assert self.keys is not None
+        return tf.cast(self.keys[0] != NO_SAMPLE, dtype)
+
 
 class SlotBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation whose statistics are those of the whole global batch."""
@@ -43,10 +55,10 @@ class SlotBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not (training and self.trainable):
             return super().call(inputs, training=False)
-        gamma = self.gamma if self.scale else tf.ones_like(self.moving_mean)
-        beta = self.beta if self.center else tf.zeros_like(self.moving_mean)
+        gamma = tf.convert_to_tensor(self.gamma if self.scale else tf.ones_like(self.moving_mean))
+        beta = tf.convert_to_tensor(self.beta if self.center else tf.zeros_like(self.moving_mean))
         outputs, mean, variance = normalise(
-            inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), self.epsilon, self.context.slots
+            inputs, gamma, beta, self.epsilon, self.context.slots, self.context.present(gamma.dtype)
         )
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))

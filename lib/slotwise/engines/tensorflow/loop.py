@@ -20,7 +20,7 @@ from slotwise.engines.tensorflow.agreement import check_equal_weights
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.communication import all_reduce_seconds
 from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator
-from slotwise.engines.tensorflow.layers import training_copy
+from slotwise.engines.tensorflow.layers import NO_SAMPLE, training_copy
 from slotwise.engines.tensorflow.step import TrainingStep
 from slotwise.errors import DataError, TrainingFailed, UsageError
 from slotwise.feed import records as feed_records
@@ -173,7 +173,7 @@ class _Training:
         for step, size in enumerate(order.sizes):
             began = time.monotonic()
             # In the last step a slot may have no sample left; it still takes part in every sum.
-            images, labels, keys = next(source) if size else self._no_samples()
+            images, labels, keys = next(source) if size else self._no_sample()
             waiting += time.monotonic() - began
             self.step(images, labels, keys, tf.constant(self.plan.step_images(step), tf.float32))
             if self.lines.is_due():
@@ -181,9 +181,10 @@ class _Training:
                 self.lines.step(epoch + 1, step + 1, totals.images, totals.loss / totals.images, totals.correct / totals.images)
         return waiting
 
-    def _no_samples(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _no_sample(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """A stand-in that counts for nothing."""
         dtype = tf.float32 if self.settings.augment else tf.uint8
-        return tf.zeros((0, *self.image_shape), dtype), tf.zeros([0], tf.int64), tf.zeros([0], tf.int64)
+        return tf.zeros((1, *self.image_shape), dtype), tf.zeros([1], tf.int64), tf.constant([NO_SAMPLE], tf.int64)
 
     def _evaluate(self, split: str) -> Evaluation | None:
         batches = evaluation_batches(self.paths[split], self.image_shape, batch_size=self.settings.batch_size, threads=self.settings.cores_per_slot)

@@ -13,7 +13,9 @@ from slotwise.engines.tensorflow.collective import Slots
 _ALL_BUT_CHANNELS = [0, 1, 2]
 
 
-def normalise(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def normalise(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalises by the statistics of the global batch.
 
     Args:
@@ -21,6 +23,7 @@ def normalise(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: flo
         gamma, beta: [channels], float32 (float64 for float64 inputs).
         epsilon: added to the variance.
         slots: those that share the batch; all of them call this in the same order.
+        present: scalar like gamma: 1, or 0 on a slot whose inputs stand in for none and count for nothing.
 
     Returns:
         outputs like `inputs`; mean and (biased) variance of the global batch, [channels].
@@ -30,16 +33,16 @@ def normalise(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: flo
         outputs, mean, variance, *_ = _fused(rows, gamma, beta, None, None, epsilon)
         variance = _biased(variance, _count(rows, gamma.dtype))
     else:
-        outputs, mean, variance = _normalise_over_slots(rows, gamma, beta, epsilon, slots)
+        outputs, mean, variance = _normalise_over_slots(rows, gamma, beta, epsilon, slots, present)
     return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
 
 def _normalise_over_slots(
-    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     @tf.custom_gradient
     def function(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):  # type: ignore[no-untyped-def]
-        total, mean, variance = _global_statistics(x, slots, gamma.dtype)
+        total, mean, variance = _global_statistics(x, slots, present)
         outputs = _apply(x, gamma, beta, mean, variance, epsilon)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -47,8 +50,8 @@ def _normalise_over_slots(
             all_gamma, all_beta = tf.unstack(slots.sum(tf.stack([local_gamma, local_beta])))
             # The statistics depend on x too: minus gamma / std * (mean(upstream) + xhat * mean(upstream * xhat)), linear in x.
             inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
-            slope = -gamma * inverse * inverse * all_gamma / total
-            offset = -gamma * inverse * all_beta / total - slope * mean
+            slope = -present * gamma * inverse * inverse * all_gamma / total
+            offset = -present * gamma * inverse * all_beta / total - slope * mean
             return local_x + x * tf.cast(slope, x.dtype) + tf.cast(offset, x.dtype), local_gamma, local_beta
 
         return (outputs, mean, variance), gradient
@@ -56,11 +59,11 @@ def _normalise_over_slots(
     return function(x, gamma, beta)
 
 
-def _global_statistics(x: tf.Tensor, slots: Slots, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Rows of all slots together, and their mean and biased variance for each channel."""
-    count, channels = _count(x, dtype), x.shape[-1]
-    mean, variance = _local_statistics(x, count, dtype)
-    # A slot without samples in the last step has no statistics, only a count of 0.
+    count, channels = _count(x, present.dtype), x.shape[-1]
+    mean, variance = _local_statistics(x, count, present.dtype)
+    count *= present
     sums = tf.math.multiply_no_nan(tf.concat([mean, variance + mean * mean], 0), count)
     sums = slots.sum(tf.concat([sums, [count]], 0))
     total = sums[-1]

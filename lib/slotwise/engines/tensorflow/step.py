@@ -71,14 +71,15 @@ class TrainingStep:
             tape.watch(values)
             with self._context.samples(keys):
                 logits = tf.cast(self._model(images, training=True), self._dtype)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                present = self._context.present(self._dtype)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits) * present
             weighted = losses if self._class_weights is None else losses * tf.gather(self._class_weights, labels)
             objective = tf.reduce_sum(weighted) / tf.cast(global_images, self._dtype)
             # Each slot adds its share of the penalty, so that the sum over the slots has it once.
             penalty = tf.add_n([tf.cast(loss, self._dtype) for loss in self._model.losses] or [tf.zeros([], self._dtype)])
             objective = self._scaled(objective + penalty / self._slots.count)
         gradients = tape.gradient(objective, values)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, self._dtype))
+        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
         return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct]], 0))
 
