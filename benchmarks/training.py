@@ -1,0 +1,56 @@
+"""Training processes as `train_distributed` starts them, one to a core, without Spark around them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from slotwise import storage
+from slotwise.contracts.job import TrainingJob, TrainingResult
+from slotwise.localcluster.processes import free_port
+from slotwise.settings.train import TrainSettings
+
+_TIMEOUT_SECONDS = 600
+
+
+def slots_rate(settings: TrainSettings, slots: int) -> float:
+    """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
+    result = run_slots(settings, slots)
+    later = result.epochs[1:]
+    return sum(epoch.images for epoch in later) / sum(epoch.seconds for epoch in later)
+
+
+def run_slots(settings: TrainSettings, slots: int) -> TrainingResult:
+    """Trains on slots of this machine; returns what the chief measured."""
+    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
+        place = Path(directory)
+        run = storage.normalise(str(place / "run"))
+        job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
+        (place / "job.json").write_text(job.model_dump_json())
+        workers = [f"127.0.0.1:{free_port()}" for _ in range(slots)]
+        processes = [_start(place, workers, slot) for slot in range(slots)]
+        for process in processes:
+            if process.wait(_TIMEOUT_SECONDS):
+                raise RuntimeError(f"a slot ended with exit code {process.returncode}; its output is above")
+        return TrainingResult.model_validate_json((place / "outcome-0.json").read_text())
+
+
+def _start(place: Path, workers: list[str], slot: int) -> subprocess.Popen[bytes]:
+    module = "slotwise.engines.tensorflow.worker"
+    config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
+    command = [sys.executable, "-m", module, str(place / "job.json"), str(place / f"outcome-{slot}.json")]
+    return subprocess.Popen(pinned(command, slot), env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.DEVNULL)
+
+
+def pinned(command: list[str], core: int) -> list[str]:
+    cores = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(cores[core % len(cores)]), *command]
+
+
+def one_core_environment() -> dict[str, str]:
+    """The environment of a process that is to use one core and no GPU."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
