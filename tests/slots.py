@@ -1,0 +1,111 @@
+"""Trains a job on real slots: one process each, joined over loopback, as Spark's tasks start them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slotwise import storage
+from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
+from slotwise.contracts.paths import RunPaths
+from slotwise.settings.train import TrainSettings
+
+LIMIT_SECONDS = 180.0
+
+
+class SlotEnd(NamedTuple):
+    """How one slot's process ended."""
+
+    exit_code: int
+    output: str
+    outcome: str | None
+
+
+def make_job(dataset: str, run: Path, *, slots: int = 1, resume: bool = False, **settings: Any) -> TrainingJob:
+    values: dict[str, Any] = {"model": "simple", "epochs": 2, "batch_size": 24, "precision": "float64", **settings}
+    chosen = TrainSettings(dataset=dataset, run=str(run), slots=slots, local_cache=str(run.parent / "cache"), **values)
+    return TrainingJob(settings=chosen, resume=resume)
+
+
+def run_slots(job: TrainingJob, slots: int) -> TrainingResult:
+    """Trains a job on `slots` processes; returns what all of them measured.
+
+    Fails if a slot fails, takes longer than `LIMIT_SECONDS`, or says something else than its sisters.
+    """
+    ends = end_slots(job, slots)
+    for slot, end in enumerate(ends):
+        assert end.exit_code == SlotExit.DONE, f"slot {slot} ended with {end.exit_code}: {end.outcome}\n{end.output[-4000:]}"
+    results = [TrainingResult.model_validate_json(end.outcome or "") for end in ends]
+    said = [(result.test_loss, result.test_accuracy, [epoch.loss for epoch in result.epochs]) for result in results]
+    assert all(words == said[0] for words in said), said
+    return results[0]
+
+
+def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> list[SlotEnd]:
+    """Runs the first `started` (all unless told) of `slots` processes to their end, well or not."""
+    addresses = _free_addresses(slots)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        job_file = Path(scratch) / "job.json"
+        job_file.write_text(job.model_dump_json())
+        outcomes = [Path(scratch) / f"outcome-{slot}.json" for slot in range(started or slots)]
+        logs = [stack.enter_context(open(Path(scratch) / f"log-{slot}", "w+")) for slot in range(len(outcomes))]
+        processes = []
+        for slot, (outcome, log) in enumerate(zip(outcomes, logs, strict=True)):
+            command = [sys.executable, "-m", "slotwise.engines.tensorflow.worker", str(job_file), str(outcome)]
+            process = subprocess.Popen(command, env=_environment(addresses, slot), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            processes.append(process)
+        codes = [_wait(process, deadline) for process in processes]
+        texts = [Path(log.name).read_text(errors="replace") for log in logs]
+        return [
+            SlotEnd(code, text, outcome.read_text() if outcome.exists() else None)
+            for code, text, outcome in zip(codes, texts, outcomes, strict=True)
+        ]
+
+
+def last_weights(job: TrainingJob) -> list[npt.NDArray[np.float64]]:
+    """The weights in a run's newest checkpoint."""
+    directory = RunPaths(job.run).checkpoints
+    newest = max(name for name in storage.children(directory) if name.startswith("epoch-"))
+    with np.load(storage.local_path(storage.join(directory, newest))) as arrays:
+        return [arrays[name] for name in sorted(arrays.files) if name.startswith("weight-")]
+
+
+def largest_difference(job: TrainingJob, other: TrainingJob) -> float:
+    """Largest absolute difference between two runs' weights."""
+    pairs = zip(last_weights(job), last_weights(other), strict=True)
+    return max(float(np.abs(one - two).max()) for one, two in pairs)
+
+
+def _wait(process: subprocess.Popen[Any], deadline: float) -> int:
+    try:
+        return process.wait(max(deadline - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _environment(addresses: list[str], slot: int) -> dict[str, str]:
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": slot}}
+    return {**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def _free_addresses(count: int) -> list[str]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]

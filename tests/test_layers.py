@@ -1,0 +1,205 @@
+"""Training forms of layers against the Keras layers they stand in for, and the training step's objective by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from slotwise import models
+from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.layers import NO_SAMPLE, SlotBatchNormalization, SlotContext, SlotDropout, training_copy
+from slotwise.engines.tensorflow.step import TrainingStep
+from slotwise.errors import UsageError
+
+ALONE = Slots(0, 1, tf.distribute.get_strategy())
+TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+def drawn(*shape: int, dtype: str = "float32", seed: int = 3) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).normal(0.5, 2.0, shape), dtype)
+
+
+def context_of(keys: tf.Tensor, slots: Slots = ALONE) -> SlotContext:
+    context = SlotContext(slots)
+    context.keys = keys
+    return context
+
+
+def some_keys(count: int, seed: int = 0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).integers(0, 2**62, count), tf.int64)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "epsilon": 1e-2}, {"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4)], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], options: dict[str, object]) -> None:
+    x, upstream = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype, seed=4)
+    outcomes = []
+    for kind in (layers.BatchNormalization, SlotBatchNormalization):
+        layer = kind(dtype=dtype, **options)
+        layer.build(x.shape)
+        layer.set_weights([drawn(shape[-1], dtype=dtype, seed=number).numpy() ** 2 for number in range(len(layer.weights))])
+        if kind is SlotBatchNormalization:
+            layer.context = context_of(some_keys(shape[0]))
+        values = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch([x, *values])
+            outputs = layer(x, training=True)
+        gradients = tape.gradient(outputs, [x, *values], upstream)
+        outcomes.append([outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, layer(x, training=False)])
+    names = ["outputs", "input gradient", *["weight gradient"] * (len(outcomes[0]) - 5), "moving mean", "moving variance", "inference"]
+    for name, expected, found in zip(names, *outcomes, strict=True):
+        scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
+        np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
+
+
+def test_a_frozen_normalisation_stays_as_it_is() -> None:
+    layer = SlotBatchNormalization(trainable=False)
+    layer.context = context_of(some_keys(4))
+    x = drawn(4, 3)
+    np.testing.assert_array_equal(layer(x, training=True), layer(x, training=False))
+    assert layer.moving_mean.numpy().tolist() == [0, 0, 0]
+
+
+def dropout(rate: float, number: int, keys: tf.Tensor) -> SlotDropout:
+    layer = SlotDropout(rate)
+    layer.context, layer.number = context_of(keys), number
+    return layer
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9])
+def test_dropout_keeps_its_share_and_scales_the_rest(rate: float) -> None:
+    keys = some_keys(200)
+    masks = dropout(rate, 1, keys)(tf.ones([200, 10, 10, 4]), training=True).numpy()
+    assert set(np.unique(masks)) == {np.float32(0), np.float32(1 / (1 - rate))}
+    kept = masks > 0
+    deviation = np.sqrt(rate * (1 - rate))
+    assert abs(kept.mean() - (1 - rate)) < 5 * deviation / np.sqrt(kept.size)
+    # Neither a sample nor a place is kept more often than chance lets it.
+    assert np.abs(kept.reshape(200, -1).mean(1) - (1 - rate)).max() < 5 * deviation / np.sqrt(400)
+    assert np.abs(kept.mean(0) - (1 - rate)).max() < 5 * deviation / np.sqrt(200)
+
+
+def test_a_samples_mask_is_its_own_whatever_the_batch() -> None:
+    keys, ones = some_keys(16), tf.ones([16, 8, 8])
+    whole = dropout(0.5, 1, keys)(ones, training=True).numpy()
+    backwards = dropout(0.5, 1, keys[::-1])(ones, training=True).numpy()
+    np.testing.assert_array_equal(whole, backwards[::-1])
+    np.testing.assert_array_equal(whole[5:8], dropout(0.5, 1, keys[5:8])(ones[5:8], training=True).numpy())
+    assert len({mask.tobytes() for mask in whole}) == 16
+
+
+def test_layers_and_keys_draw_independent_masks() -> None:
+    keys, ones = some_keys(64), tf.ones([64, 100])
+    masks = [dropout(0.5, number, key)(ones, training=True).numpy() > 0 for number, key in ((1, keys), (2, keys), (1, some_keys(64, seed=1)))]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert abs((masks[one] == masks[other]).mean() - 0.5) < 5 * 0.5 / np.sqrt(6400)
+
+
+def test_dropout_does_nothing_outside_training() -> None:
+    x = drawn(4, 6)
+    np.testing.assert_array_equal(dropout(0.5, 1, some_keys(4))(x, training=False), x)
+
+
+def block() -> list[layers.Layer]:
+    return [layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.4)]
+
+
+def sequential() -> keras.Model:
+    return keras.Sequential([keras.Input((8,)), *block(), layers.Dense(3, activation="softmax")])
+
+
+def nested() -> keras.Model:
+    inputs = keras.Input((8,))
+    x = keras.Sequential([keras.Input((8,)), *block()], name="inner")(inputs)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+
+def nested_in_sequential() -> keras.Model:
+    return keras.Sequential([keras.Input((8,)), keras.Sequential([keras.Input((8,)), *block()]), layers.Dense(3, activation="softmax")])
+
+
+def simple() -> keras.Model:
+    return models.build("simple", (16, 16, 3), 3)
+
+
+@pytest.mark.parametrize("build", [sequential, nested, nested_in_sequential, simple])
+def test_a_training_copy_is_the_model_without_its_softmax(build: object) -> None:
+    model = build()  # type: ignore[operator]
+    model.set_weights([np.abs(drawn(*weight.shape, seed=number)) / 3 for number, weight in enumerate(model.get_weights())])
+    copy, context = training_copy(model, ALONE)
+    x = drawn(5, *model.input_shape[1:])
+    np.testing.assert_allclose(tf.nn.softmax(copy(x)).numpy(), model(x).numpy(), atol=1e-6)
+    # A step changes statistics and weights of the copy; they fit the plain model in the same order.
+    with context.samples(some_keys(5)):
+        first = copy(x, training=True)
+        np.testing.assert_array_equal(first, copy(x, training=True))
+    with context.samples(some_keys(5, seed=1)):
+        assert (copy(x, training=True).numpy() != first.numpy()).any()
+    model.set_weights(copy.get_weights())
+    np.testing.assert_allclose(tf.nn.softmax(copy(x)).numpy(), model(x).numpy(), atol=1e-6)
+
+
+def softmax_inside() -> keras.Model:
+    return keras.Sequential([keras.Input((8,)), keras.Sequential([keras.Input((8,)), layers.Dense(3, activation="softmax")])])
+
+
+@pytest.mark.parametrize("model", [keras.Sequential([keras.Input((8,)), layers.Dense(3)]), softmax_inside()])
+def test_a_model_without_a_softmax_at_its_end_is_refused(model: keras.Model) -> None:
+    with pytest.raises(UsageError, match="has to end in a softmax"):
+        training_copy(model, ALONE)
+
+
+def test_normalisation_over_another_axis_is_refused() -> None:
+    model = keras.Sequential([keras.Input((4, 6)), layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    with pytest.raises(UsageError, match="axis=1"):
+        training_copy(model, ALONE)
+
+
+def one_step(class_weights: list[float] | None, keys: tf.Tensor) -> tuple[np.ndarray, np.ndarray, TrainingStep]:
+    """The kernel of a linear model before and after a step of plain SGD at rate 1."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.1))])
+    model.set_weights([drawn(4, 3, dtype="float64").numpy(), np.zeros(3)])
+    copy, context = training_copy(model, ALONE)
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build(copy.trainable_variables)
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights)
+    before = copy.get_weights()[0]
+    step(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(np.arange(len(keys)) % 3), keys, tf.constant(float(len(keys))))
+    return before, copy.get_weights()[0], step
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("class_weights", [None, [1.0, 1.0, 1.0], [0.5, 2.0, 4.0]])
+def test_a_step_follows_the_weighted_loss_and_reports_the_plain_one(class_weights: list[float] | None) -> None:
+    before, after, step = one_step(class_weights, some_keys(7))
+    x, labels = drawn(7, 4, dtype="float64", seed=9).numpy(), np.arange(7) % 3
+    logits = x @ before
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    weights = np.array(class_weights or [1.0, 1.0, 1.0])[labels]
+    gradient = x.T @ ((probabilities - np.eye(3)[labels]) * weights[:, None]) / 7 + 0.2 * before
+    np.testing.assert_allclose(before - after, gradient, atol=1e-12)
+    totals = step.totals()
+    assert totals.loss == pytest.approx(-np.log(probabilities[np.arange(7), labels]).sum())
+    assert (totals.correct, totals.images) == ((probabilities.argmax(1) == labels).sum(), 7)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_stand_in_counts_for_nothing_but_the_penalty() -> None:
+    before, after, step = one_step(None, tf.constant([NO_SAMPLE], tf.int64))
+    np.testing.assert_allclose(before - after, 0.2 * before, atol=1e-12)
+    assert (step.totals().loss, step.totals().correct) == (0.0, 0.0)
