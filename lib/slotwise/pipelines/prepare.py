@@ -11,17 +11,21 @@ from pyspark.sql import functions as F
 
 from slotwise import session, sources, storage
 from slotwise.balance.stage import Balanced, balance
-from slotwise.catalogue import candidates, narrow, select_classes
+from slotwise.catalogue import candidates, has_validation, narrow, select_classes, with_images
 from slotwise.contracts.catalogue import SPLITS, Status
 from slotwise.contracts.dataset import VERSION, Accounting, DatasetRecord, ShardRecord, SplitRecord, check_files
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.download.stage import gather_bytes, gather_urls, outcome
 from slotwise.errors import DataError, UsageError
-from slotwise.explore import explore, write
+from slotwise.explore.stage import explore
+from slotwise.explore.write import write
 from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
 from slotwise.versions import installed_versions
+
+# Sources whose catalogue holds URLs; the others bring the bytes along.
+DOWNLOADED = ("demo", "covers")
 
 
 def check(settings: PrepareSettings) -> PrepareSettings:
@@ -60,8 +64,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         with session.phase(spark, "explore images"):
             write(explore(rows, gathered, classes=classes), target.explore)
         with session.phase(spark, "balance classes"):
-            has_validation = not rows.where(F.col("split") == "validation").isEmpty()
-            balanced = balance(gathered, settings, classes, source_has_validation=has_validation)
+            balanced = balance(gathered, settings, classes, source_has_validation=has_validation(rows))
             accounting = _write_ends(spark, rows, balanced.ends, target.rows)
         with session.phase(spark, f"write {settings.format} shards"):
             images = gathered.where(F.col("status").isNull()).select("id", "image")
@@ -83,26 +86,32 @@ def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> 
     """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order."""
     with session.phase(spark, "read catalogue"):
         source = sources.catalogue_of(settings.source)(spark, settings)
-        stored = storage.join(scratch, "catalogue")
-        source.drop("image").write.parquet(storage.for_spark(stored))
-        rows = spark.read.schema(source.drop("image").schema).parquet(storage.for_spark(stored, pattern=True))
-        classes = [name for name, _ in select_classes(rows, settings.classes)]
+        rows = _stored(spark, source.drop("image"), storage.join(scratch, "catalogue"))
+        classes = sorted(name for name, _ in select_classes(rows, settings.classes))
     with session.phase(spark, "choose candidates"):
-        rows = narrow(rows, classes)
-        wanted = candidates(rows, settings)
-        if settings.source in ("cifar10", "folder"):
-            wanted = source.select("row", "image").join(F.broadcast(wanted), "row", "inner")
+        chosen = candidates(
+            narrow(rows, classes),
+            per_class=settings.per_class,
+            reserve=settings.reserve,
+            percents=settings.split,
+            seed=settings.seed,
+            source_has_validation=has_validation(rows),
+        )
+        rows = _stored(spark, chosen, storage.join(scratch, "candidates"))
+        wanted = rows.where(F.col("status").isNull())
     print(f"{rows.count():,} rows; classes: {', '.join(classes)}", flush=True)
-    return rows, wanted, sorted(classes)
+    return rows, wanted if settings.source in DOWNLOADED else with_images(source, wanted), classes
 
 
 def _gather(spark: SparkSession, settings: PrepareSettings, wanted: DataFrame, scratch: str) -> DataFrame:
-    staging = storage.join(scratch, "images")
-    if settings.source in ("cifar10", "folder"):
-        return gather_bytes(spark, wanted, settings, staging)
-    stored = storage.join(scratch, "candidates")
-    wanted.write.parquet(storage.for_spark(stored))
-    return gather_urls(spark, spark.read.parquet(storage.for_spark(stored, pattern=True)), settings, staging)
+    gather = gather_urls if settings.source in DOWNLOADED else gather_bytes
+    return gather(spark, wanted, settings, storage.join(scratch, "images"))
+
+
+def _stored(spark: SparkSession, rows: DataFrame, uri: str) -> DataFrame:
+    """The same rows read from a table, so that nothing before it is computed again."""
+    rows.write.parquet(storage.for_spark(uri))
+    return spark.read.schema(rows.schema).parquet(storage.for_spark(uri, pattern=True))
 
 
 @contextmanager
@@ -122,7 +131,7 @@ def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFra
     fetched = outcome(gathered)
     reasons = ", ".join(f"{count:,} {status}" for status, count in fetched.failed.items()) or "none"
     print(f"{fetched.attempted:,} images wanted; not usable: {reasons}", flush=True)
-    if settings.source not in ("demo", "covers") or fetched.failed_share <= settings.max_failed:
+    if settings.source not in DOWNLOADED or fetched.failed_share <= settings.max_failed:
         return
     kept = storage.join(storage.parent(settings.dataset), f"{storage.name(settings.dataset)}.failed")
     storage.delete(kept)
@@ -157,8 +166,7 @@ def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: s
             F.coalesce("error", "end_error").alias("error"),
         )
     )  # fmt: skip
-    final.write.parquet(storage.for_spark(target))
-    stored = spark.read.schema(final.schema).parquet(storage.for_spark(target, pattern=True))
+    stored = _stored(spark, final, target)
     counts = {row["status"]: row["count"] for row in stored.groupBy("status").count().collect()}
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
     return Accounting(rows=used + spare + sum(counts.values()), used=used, spare=spare, set_aside=dict(sorted(counts.items())))
