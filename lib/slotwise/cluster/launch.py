@@ -12,6 +12,7 @@ from spark_tensorflow_distributor import MirroredStrategyRunner
 
 from slotwise import storage
 from slotwise.cluster import placement
+from slotwise.cluster.console import failed_tasks_unsaid
 from slotwise.cluster.slot import run_slot
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
@@ -37,7 +38,7 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     server.start()
     storage.delete(RunPaths(job.run).failures)
     try:
-        with phase(spark, title):
+        with phase(spark, title), failed_tasks_unsaid(spark):
             runner = MirroredStrategyRunner(num_slots=slots, use_gpu=job.settings.use_gpu, use_custom_strategy=True)
             outcome: dict[str, Any] = runner.run(run_slot, job_json=job.model_dump_json(), log_address=(host, server.port))
     except (Py4JJavaError, PySparkException) as error:

@@ -47,7 +47,7 @@ def _local_shard(dataset: str, format_name: str, shard: ShardRecord, cache: str)
 
 def _check(uri: str, found: str, shard: ShardRecord) -> None:
     if found != shard.sha256:
-        raise DataError(f"The shard {uri} is damaged: its SHA-256 is {found}, dataset.json says {shard.sha256}. Prepare the dataset again with --overwrite")
+        raise DataError(f"The shard {uri} is damaged: its checksum (SHA-256) is {found}, dataset.json says {shard.sha256}. Prepare the dataset again with --overwrite")
 
 
 def _as_tfrecord(fetched: str, format_name: str, target: str) -> None:
