@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from slotwise import storage
 from slotwise.cluster import placement
+from slotwise.cluster.console import failed_tasks_unsaid
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError, UsageError
 from slotwise.session import phase
@@ -24,20 +28,20 @@ def check_conf(conf: SparkConf, cores_per_slot: int, use_gpu: bool) -> None:
     Raises:
         UsageError: dynamic allocation, encryption, a task size that contradicts the flags, or GPUs without a resource.
     """
-    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+    if _is_true(conf, "spark.dynamicAllocation.enabled"):
         raise UsageError(
             "Barrier stages do not work with dynamic allocation",
             received="spark.dynamicAllocation.enabled=true",
             accepted="--conf spark.dynamicAllocation.enabled=false and a fixed number of executors",
         )
-    if conf.get("spark.ssl.enabled", "false") == "true":
+    if _is_true(conf, "spark.ssl.enabled"):
         raise UsageError(
             "TensorFlow's channel between slots is not encrypted, so it is not used on a cluster that encrypts its own",
             received="spark.ssl.enabled=true",
             accepted="a cluster, or a session, with spark.ssl.enabled=false",
         )
     task_cpus = conf.get("spark.task.cpus")
-    if task_cpus is not None and int(task_cpus) != cores_per_slot:
+    if task_cpus is not None and task_cpus.strip() != str(cores_per_slot):
         raise UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {cores_per_slot}", accepted="the same number in both")
     if use_gpu and conf.get("spark.task.resource.gpu.amount") is None:
         raise UsageError("--use-gpu needs Spark's GPU scheduling", received="no spark.task.resource.gpu.amount", accepted="--conf spark.task.resource.gpu.amount=1 on executors with GPUs")
@@ -82,8 +86,11 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
     def look(_: int) -> tuple[dict[str, str], bool]:
         return installed_versions(), storage.exists(DatasetPaths(dataset).record)
 
-    with phase(spark, "check executors"):
-        seen = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
+    try:
+        with phase(spark, "check executors"), failed_tasks_unsaid(spark):
+            seen = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
+    except (Py4JJavaError, PySparkException) as error:
+        raise DataError(f"The executors cannot run slotwise ({_reason(error)}). Give them the same environment as the driver (see conf/ and docker/)") from error
     for versions, readable in seen:
         different = [name for name in expected if versions.get(name) != expected[name]]
         if different:
@@ -91,6 +98,17 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
             raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. Give both the same environment (see conf/ and docker/)")
         if not readable:
             raise DataError(f"An executor cannot read {DatasetPaths(dataset).record}. On a cluster the dataset has to be on storage that all executors reach")
+
+
+def _reason(error: Exception) -> str:
+    """The line of a Spark failure that says what happened in the executor's Python, else its first line."""
+    lines = str(error).splitlines()
+    python = [line for line in lines if re.match(r"(?!org\.|java\.|py4j\.)[A-Za-z_][\w.]*(Error|Exception)\b", line)]
+    return (python or lines)[0]
+
+
+def _is_true(conf: SparkConf, key: str) -> bool:
+    return str(conf.get(key, "false")).strip().lower() == "true"  # as Spark reads it
 
 
 def _is_local(spark: SparkSession) -> bool:
