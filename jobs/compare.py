@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from slotwise import compare, config
 from slotwise.contracts.paths import ComparisonPaths
 from slotwise.pipelines import compare as pipeline
-from slotwise.pipelines import train
 from slotwise.settings.compare import CompareSettings
 
 
@@ -15,7 +14,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = config.load(CompareSettings, arguments)
     runs: list[str] = []
     if jobs := pipeline.check(settings):
-        spark = train.start_session(jobs[0].settings)
+        spark = pipeline.start_session(jobs)
         try:
             runs = pipeline.run_all(spark, jobs)
         finally:

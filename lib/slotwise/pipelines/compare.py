@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pyspark.sql import SparkSession
 
 from slotwise import compare, storage
+from slotwise.cluster import preflight
 from slotwise.contracts.comparison import ComparisonRecord
 from slotwise.contracts.job import TrainingJob
+from slotwise.errors import UsageError
 from slotwise.pipelines import train
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.train import TrainSettings
@@ -24,8 +26,12 @@ def check(settings: CompareSettings) -> list[TrainingJob]:
     compare.refuse_existing(settings.output, overwrite=settings.overwrite)
     if settings.dataset is None:
         return []
-    if settings.overwrite:
-        storage.delete(settings.run_directory)
+    if storage.children(settings.run_directory) and not settings.overwrite:
+        raise UsageError(
+            "There are runs of an earlier comparison already",
+            received=settings.run_directory,
+            accepted="--overwrite to replace them, another --output, or --runs to compare those that are finished",
+        )
     return [train.check(_training(settings, slots, repeat)) for repeat in range(settings.repeats) for slots in settings.slots]
 
 
@@ -40,11 +46,28 @@ def _training(settings: CompareSettings, slots: int, repeat: int) -> TrainSettin
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         seed=settings.seed + repeat,
+        overwrite=settings.overwrite,
     )
 
 
+def start_session(jobs: Sequence[TrainingJob]) -> SparkSession:
+    """One Spark session for all trainings.
+
+    Raises:
+        UsageError: the Spark configuration cannot work.
+    """
+    slots = sorted({job.settings.slots for job in jobs})
+    return train.start_session(jobs[0].settings, f"slotwise compare {jobs[0].model} on {' and '.join(map(str, slots))} slots")
+
+
 def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> list[str]:
-    """Does the trainings one after the other; returns their runs."""
+    """Does the trainings one after the other; returns their runs.
+
+    Raises:
+        UsageError: the cluster has too few slots for one of them; none was started.
+    """
+    most = max((job.settings for job in jobs), key=lambda settings: settings.slots)
+    preflight.check_slots(spark, most.slots, most.cores_per_slot)
     for number, job in enumerate(jobs, 1):
         print(f"run {number} of {len(jobs)}: {job.model} on {job.settings.slots} slots, seed {job.settings.seed}", flush=True)
         train.train(spark, job)

@@ -68,13 +68,17 @@ def _check_place(settings: TrainSettings, record: DatasetRecord) -> None:
     if settings.resume:
         if not storage.children(paths.checkpoints):
             raise UsageError("There is no checkpoint to go on from", received=f"--resume --run {settings.run}", accepted="a run that has finished at least one epoch")
-    elif storage.exists(settings.run) and storage.children(settings.run) and not settings.overwrite:
-        state = "a finished run" if storage.exists(paths.record) else "an unfinished run"
-        raise UsageError(f"There is {state} already", received=f"--run {settings.run}", accepted="another --run, --resume to go on with it, or --overwrite to replace it")
+    elif storage.children(settings.run):
+        if not any(map(storage.exists, (paths.record, paths.checkpoints, paths.failures))):
+            # --overwrite removes the whole directory: nobody means a dataset, or all that is in their home.
+            raise UsageError("There is something else than a run already, which is not replaced", received=f"--run {settings.run}", accepted="another --run")
+        if not settings.overwrite:
+            state = "a finished run" if storage.exists(paths.record) else "an unfinished run"
+            raise UsageError(f"There is {state} already", received=f"--run {settings.run}", accepted="another --run, --resume to go on with it, or --overwrite to replace it")
 
 
-def start_session(settings: TrainSettings) -> SparkSession:
-    """The Spark session that a training needs.
+def start_session(settings: TrainSettings, application: str | None = None) -> SparkSession:
+    """The Spark session that a training needs, under the name `application` if it is one of several trainings.
 
     Raises:
         UsageError: the Spark configuration cannot work.
@@ -82,7 +86,7 @@ def start_session(settings: TrainSettings) -> SparkSession:
     conf = session.effective_conf()
     preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
     name = f"slotwise train {settings.model or 'a model'} on {settings.slots} slot{'s' if settings.slots > 1 else ''}"
-    return session.start(name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
+    return session.start(application or name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
 
 
 def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
