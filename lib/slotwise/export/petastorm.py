@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -13,26 +15,36 @@ from slotwise import storage
 from slotwise.errors import UsageError
 
 
+def require() -> None:
+    """Sees that petastorm is there, without loading it.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if find_spec("petastorm") is None:
+        raise UsageError("Parquet datasets need petastorm", received="--format parquet", accepted="pip install 'slotwise[petastorm]', or --format tfrecord")
+
+
 @contextmanager
 def materialize(spark: SparkSession, uri: str, image_size: tuple[int, int]) -> Iterator[None]:
     """Runs petastorm's `materialize_dataset` around the writing of shards below `uri`.
 
     On leaving it, `_common_metadata` holds the schema (id, label, image of uint8 [height, width, 3]) and the row groups.
-
-    Raises:
-        UsageError: petastorm is not installed.
     """
-    try:
-        from petastorm.etl.dataset_metadata import materialize_dataset
-    except ImportError as error:
-        raise UsageError("Parquet datasets need petastorm", received=f"not importable: {error}", accepted="pip install 'slotwise[petastorm]', or --format tfrecord") from error
+    from petastorm.etl.dataset_metadata import materialize_dataset
+
     # Petastorm's own way to HDFS is libhdfs, a native library that neither Spark nor pip brings.
-    with materialize_dataset(spark, uri, _unischema(image_size), filesystem_factory=partial(_petastorm_filesystem, uri)):
+    with materialize_dataset(spark, storage.for_spark(uri), _unischema(image_size), filesystem_factory=partial(_petastorm_filesystem, uri)):
         yield
 
 
 def _petastorm_filesystem(uri: str) -> Any:
-    return storage.filesystem(uri)[0]
+    """The storage of `uri` behind pyarrow's old interface, the only one that petastorm 0.13 works with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from pyarrow.filesystem import DaskFileSystem, LocalFileSystem
+
+        return LocalFileSystem() if storage.is_local(uri) else DaskFileSystem(storage.filesystem(uri)[0])
 
 
 def _unischema(image_size: tuple[int, int]) -> Any:
