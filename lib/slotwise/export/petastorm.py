@@ -34,17 +34,32 @@ def materialize(spark: SparkSession, uri: str, image_size: tuple[int, int]) -> I
     from petastorm.etl.dataset_metadata import materialize_dataset
 
     # Petastorm's own way to HDFS is libhdfs, a native library that neither Spark nor pip brings.
-    with materialize_dataset(spark, storage.for_spark(uri), _unischema(image_size), filesystem_factory=partial(_petastorm_filesystem, uri)):
+    factory = partial(_petastorm_filesystem, uri)
+    manager = materialize_dataset(spark, storage.for_spark(uri), _unischema(image_size), filesystem_factory=factory)
+    with _without_deprecations():
+        manager.__enter__()
+    yield
+    with _without_deprecations():
+        manager.__exit__(None, None, None)
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """Petastorm lives on what pyarrow has deprecated; each call would say so, to people who cannot change it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
         yield
 
 
 def _petastorm_filesystem(uri: str) -> Any:
-    """The storage of `uri` behind pyarrow's old interface, the only one that petastorm 0.13 works with."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        from pyarrow.filesystem import DaskFileSystem, LocalFileSystem
+    with _without_deprecations():
+        if storage.is_local(uri):
+            from pyarrow.filesystem import LocalFileSystem
 
-        return LocalFileSystem() if storage.is_local(uri) else DaskFileSystem(storage.filesystem(uri)[0])
+            return LocalFileSystem()
+        from slotwise.export.old_filesystem import OldFileSystem
+
+        return OldFileSystem(storage.filesystem(uri)[0])
 
 
 def _unischema(image_size: tuple[int, int]) -> Any:
