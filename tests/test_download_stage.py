@@ -142,7 +142,7 @@ def test_chunks_are_written_by_number_size_and_age(tmp_path: Path) -> None:
     assert chunks("none", 0) == 0
 
 
-@pytest.mark.parametrize(("urls", "cores", "per_host", "expected"), [(20_000, 4, 32, (20, 8)), (20_000, 64, 8, (8, 1)), (3, 2, 32, (2, 16)), (0, 2, 32, (1, 16)), (1, 8, 4, (1, 1)), (100, 2, 1, (1, 1))])
+@pytest.mark.parametrize(("urls", "cores", "per_host", "expected"), [(100_000, 4, 32, (100, 8)), (1_600, 2, 32, (12, 16)), (20_000, 64, 8, (8, 1)), (3, 2, 32, (2, 16)), (0, 2, 32, (1, 16)), (1, 8, 4, (1, 1)), (100, 2, 1, (1, 1))])
 def test_shares_keep_the_limit_per_host(urls: int, cores: int, per_host: int, expected: tuple[int, int]) -> None:
     tasks, share = _shares(urls, cores, per_host)
     assert (tasks, share) == expected

@@ -26,8 +26,11 @@ from slotwise.settings.prepare import PrepareSettings
 
 Value = TypeVar("Value")
 
-# Tasks report when they end: so many images keep the progress moving without starting threads all the time.
+# Tasks report when they end: so many images keep the progress moving without starting threads all the time,
+# and where there are fewer, each core still has a few tasks to report.
 _URLS_A_TASK = 1000
+_FEWEST_URLS_A_TASK = 100
+_TASKS_A_CORE = 6
 # Up to here the narrow table goes to every task, and no image is shuffled: 200 bytes a row are 200 MB.
 _BROADCAST_ROWS = 1_000_000
 # Rows of an Arrow batch that hold whole image files, of max_bytes each at the worst.
@@ -105,14 +108,17 @@ def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: Pre
 def _shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
     """Number of tasks, and connections to one host that each may hold, so that those running at a time keep `per_host` together.
 
-    >>> _shares(20_000, cores=4, per_host=32)
-    (20, 8)
+    >>> _shares(100_000, cores=4, per_host=32)
+    (100, 8)
+    >>> _shares(1_600, cores=2, per_host=32)
+    (12, 16)
     >>> _shares(20_000, cores=64, per_host=8)
     (8, 1)
     """
     if per_host < cores:
         return min(per_host, max(1, urls)), 1
-    return max(-(-urls // _URLS_A_TASK), min(cores, max(1, urls))), per_host // cores
+    several = min(_TASKS_A_CORE * cores, urls // _FEWEST_URLS_A_TASK)
+    return max(-(-urls // _URLS_A_TASK), several, min(cores, max(1, urls))), per_host // cores
 
 
 def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept: str, target: str) -> DataFrame:
