@@ -259,6 +259,16 @@ def download(uri: str, local: str) -> str:
     return digest.hexdigest()
 
 
+def sha256(uri: str) -> str:
+    """SHA-256 of a file's bytes as its storage gives them, as hexadecimal text."""
+    fs, path = filesystem(uri)
+    digest = hashlib.sha256()
+    with fs.open(path, "rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def file_sha256(local: str) -> str:
     """SHA-256 of a local file as hexadecimal text."""
     digest = hashlib.sha256()

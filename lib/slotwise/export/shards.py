@@ -108,7 +108,11 @@ def _python_rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_shard(split: str, shard: int, samples: Iterable[Sample], target: str, format_name: str) -> ShardRecord:
-    """Writes one shard to a local file, then uploads it whole."""
+    """Writes one shard to a local file, uploads it whole, and reads it back.
+
+    Raises:
+        DataError: the storage holds other bytes than were written.
+    """
     shard_format = FORMATS[format_name]
     file = shard_file(split, shard, shard_format.extension)
     with tempfile.TemporaryDirectory(prefix="slotwise-export-") as scratch:
@@ -120,4 +124,7 @@ def _write_shard(split: str, shard: int, samples: Iterable[Sample], target: str,
                 count += 1
         record = ShardRecord(file=file, samples=count, bytes=os.path.getsize(local), sha256=storage.file_sha256(local))
         storage.upload(local, storage.join(target, file))
+    written = storage.sha256(storage.join(target, file))
+    if written != record.sha256:
+        raise DataError(f"{storage.join(target, file)} reads back with SHA-256 {written} instead of {record.sha256}")
     return record
