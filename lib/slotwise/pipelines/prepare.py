@@ -19,6 +19,7 @@ from slotwise.download.stage import gather_bytes, gather_urls, outcome
 from slotwise.errors import DataError, UsageError
 from slotwise.explore.stage import explore
 from slotwise.explore.write import write
+from slotwise.export import petastorm
 from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
@@ -32,9 +33,13 @@ def check(settings: PrepareSettings) -> PrepareSettings:
     """The settings resolved, and everything refused that can be without Spark.
 
     Raises:
-        UsageError: the input does not exist, or the dataset does already.
+        UsageError: the input does not exist or is none, the dataset exists already, or petastorm is missing.
     """
     settings = settings.resolved()
+    if settings.source == "demo":
+        demo.check(settings)
+    if settings.format == "parquet":
+        petastorm.require()
     if settings.input is not None and not storage.exists(settings.input):
         raise UsageError("The input does not exist", received=f"--input {settings.input}", accepted="a file or directory that exists")
     assert settings.dataset is not None
@@ -55,8 +60,9 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         UsageError: the input is not what the source needs.
         DataError: too many downloads failed, or too few images are left. What was fetched stays in the cache.
     """
-    assert settings.dataset is not None
-    with _served(spark, settings) as settings, _scratch(settings.dataset) as scratch:
+    dataset = settings.dataset
+    assert dataset is not None
+    with _served(spark, settings) as settings, _scratch(dataset) as scratch:
         rows, wanted, classes = _catalogue(spark, settings, scratch)
         gathered = _gather(spark, settings, wanted, scratch)
         _check_fetched(spark, settings, rows, gathered)
@@ -72,7 +78,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         record = _record(settings, balanced, shards, accounting)
         storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
         check_files(target.root, record)
-        storage.replace_directory(target.root, settings.dataset)
+        storage.replace_directory(target.root, dataset)
     return record
 
 
@@ -151,6 +157,9 @@ def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: s
     Args:
         rows: the whole catalogue; its status is null for rows still open.
         ends: id, status, split, error of the rows that were gathered; open rows that were not are spare.
+
+    Raises:
+        DataError: not every row has exactly one end.
     """
     decided = ends.select("id", F.col("status").alias("end"), F.col("split").alias("end_split"), F.col("error").alias("end_error"))
     # A duplicate has the id of the row it repeats, which alone was gathered.
@@ -169,7 +178,10 @@ def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: s
     stored = _stored(spark, final, target)
     counts = {row["status"]: row["count"] for row in stored.groupBy("status").count().collect()}
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
-    return Accounting(rows=used + spare + sum(counts.values()), used=used, spare=spare, set_aside=dict(sorted(counts.items())))
+    accounting = Accounting(rows=rows.count(), used=used, spare=spare, set_aside=dict(sorted(counts.items())))
+    if not accounting.balanced():
+        raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it")
+    return accounting
 
 
 def describe_accounting(accounting: Accounting) -> str:

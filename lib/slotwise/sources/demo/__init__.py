@@ -6,7 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from slotwise import storage
+from slotwise.errors import UsageError
 from slotwise.settings.prepare import PrepareSettings
+
+
+def check(settings: PrepareSettings) -> None:
+    """Refuses what the demo cannot do; `settings` are resolved.
+
+    Raises:
+        UsageError: there is an input, or there are more classes than the demo has categories.
+    """
+    from slotwise.sources.demo.categories import CATEGORIES
+
+    if settings.input is not None:
+        raise UsageError("The demo draws its own input", received=f"--source demo --input {settings.input}", accepted="--source covers, cifar10 or folder with an --input")
+    if settings.classes is not None and settings.classes > len(CATEGORIES):
+        raise UsageError(f"The demo has {len(CATEGORIES)} classes", received=f"--classes {settings.classes}", accepted=f"a whole number from 2 to {len(CATEGORIES)}")
 
 
 @contextmanager
