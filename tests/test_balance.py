@@ -38,7 +38,7 @@ def test_weights_are_inverse_to_sizes_with_mean_one_over_samples(counts: list[in
 
 
 def test_a_class_without_training_images_is_named() -> None:
-    with pytest.raises(DataError, match="class 'b'.*--classes"):
+    with pytest.raises(DataError, match=r"class 'b'.*--classes"):
         training_targets({"a": 3, "b": 0}, "none")
 
 
