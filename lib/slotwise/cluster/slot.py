@@ -54,12 +54,18 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
             result = TrainingResult.model_validate_json(outcome.read_text())
             return {"result": result.model_dump(mode="json"), "placement": placement}
         explained = outcome.exists()
-        message = outcome.read_text() if explained else f"the training process of slot {slot} ended with exit code {exit_code}"
+        message = outcome.read_text() if explained else _unexplained(exit_code, job)
     failure = SlotFailure(slot=slot, host=socket.gethostname(), exit_code=exit_code, explained=explained, message=message, tail=tail, time=time.time())
     storage.write_text(RunPaths(job.run).failure(slot), failure.model_dump_json(indent=2))
     if exit_code in (SlotExit.PEER_LOST, SlotExit.RENDEZVOUS_TIMEOUT):
         time.sleep(_ECHO_SECONDS)
     raise TrainingFailed(f"slot {slot}: {message}")
+
+
+def _unexplained(exit_code: int, job: TrainingJob) -> str:
+    if exit_code == SlotExit.RENDEZVOUS_TIMEOUT:
+        return f"it did not reach the other slots within {job.settings.rendezvous_timeout} s (--rendezvous-timeout)"
+    return f"the training process ended with exit code {exit_code}"
 
 
 def _placement(slot: int, job: TrainingJob) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -57,7 +58,8 @@ class SlotExit(IntEnum):
     FAILED = 1
     # Not this slot's own fault: another one went away, or never came.
     PEER_LOST = 75
-    RENDEZVOUS_TIMEOUT = 76
+    # Ended by an alarm, the one thing that reaches a process while TensorFlow waits; the number is `subprocess`'s for a signal.
+    RENDEZVOUS_TIMEOUT = -signal.SIGALRM
 
 
 class SlotFailure(BaseModel):

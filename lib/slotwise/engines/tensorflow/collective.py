@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import threading
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
-
-from slotwise.contracts.job import SlotExit
 
 
 @dataclass(frozen=True)
@@ -49,18 +46,20 @@ class Slots:
         return tf.function(lambda value: self.run(self.sum, value), autograph=False)
 
 
-def connect(timeout_seconds: float) -> Slots:
+def connect(timeout_seconds: int) -> Slots:
     """Joins the cluster that `TF_CONFIG` describes.
 
-    TensorFlow waits for absent peers without limit; here the process ends with `SlotExit.RENDEZVOUS_TIMEOUT`.
+    TensorFlow waits for absent peers without limit and holds Python's global lock meanwhile, so that no thread could
+    end it; an alarm does, with `SlotExit.RENDEZVOUS_TIMEOUT`.
     """
     config = json.loads(os.environ["TF_CONFIG"])
     workers, rank = config["cluster"]["worker"], int(config["task"]["index"])
     if len(workers) == 1:
         return Slots(0, 1, tf.distribute.get_strategy())
-    watchdog = threading.Timer(timeout_seconds, _give_up, (workers, rank, timeout_seconds))
-    watchdog.daemon = True
-    watchdog.start()
+    others = ", ".join(worker for number, worker in enumerate(workers) if number != rank)
+    print(f"waits up to {timeout_seconds} s for the other slots ({others})", flush=True)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(timeout_seconds)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     implementation = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(
@@ -68,11 +67,5 @@ def connect(timeout_seconds: float) -> Slots:
     )
     slots = Slots(rank, len(workers), tf.distribute.MultiWorkerMirroredStrategy(communication_options=options))
     slots.summed(tf.ones([]))
-    watchdog.cancel()
+    signal.alarm(0)
     return slots
-
-
-def _give_up(workers: list[str], rank: int, timeout_seconds: float) -> None:
-    others = ", ".join(worker for number, worker in enumerate(workers) if number != rank)
-    print(f"slot {rank} did not reach the other slots ({others}) within {timeout_seconds:.0f} s", file=sys.stderr, flush=True)
-    os._exit(SlotExit.RENDEZVOUS_TIMEOUT)
