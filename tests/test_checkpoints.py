@@ -1,0 +1,126 @@
+"""Checkpoints: what is kept, what damage does, and that a resumed run ends where the undisturbed one ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import make_dataset
+from records import epoch_record
+from slots import end_slots, largest_difference, last_weights, make_job, run_slots
+from slotwise.contracts.job import SlotExit
+from slotwise.train.checkpoints import Checkpoint, Checkpoints, Progress
+
+
+def checkpoint(epoch: int, best_epoch: int) -> Checkpoint:
+    progress = Progress(
+        history=[epoch_record(number) for number in range(1, epoch + 1)],
+        best_epoch=best_epoch,
+        best_loss=0.5,
+        settings={"seed": 7, "augment": ["flip"], "steps_per_epoch": None},
+        dataset_fingerprint="f" * 64,
+        resumed_from_epochs=[],
+    )
+    weights = [np.full((2, 3), epoch, np.float32), np.arange(12, dtype=np.float64) + epoch]
+    return Checkpoint(progress, weights, [np.array(epoch, np.int64), np.full(5, epoch / 2, np.float32)])
+
+
+def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    assert one.progress == other.progress
+    for ours, theirs in ((one.weights, other.weights), (one.optimizer, other.optimizer)):
+        assert len(ours) == len(theirs)
+        for array, same in zip(ours, theirs, strict=True):
+            assert array.dtype == same.dtype
+            np.testing.assert_array_equal(array, same)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_the_last_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path.as_uri())
+    assert checkpoints.latest() is None
+    for epoch in range(1, 12):  # past 9, where names would sort wrongly without their zeros
+        checkpoints.save(checkpoint(epoch, epoch))
+    found = checkpoints.latest()
+    assert found is not None
+    assert found.epoch == 11
+    assert_same(found, checkpoint(11, 11))
+
+
+def test_the_last_two_and_their_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path.as_uri())
+    for epoch, best in ((1, 1), (2, 2), (3, 2), (4, 2)):
+        checkpoints.save(checkpoint(epoch, best))
+    assert names(tmp_path) == ["best-00001.npz", "best-00002.npz", "epoch-00003.npz", "epoch-00004.npz"]
+    best = checkpoints.best_weights(2)
+    assert best is not None
+    np.testing.assert_array_equal(best[0], checkpoint(2, 2).weights[0])
+    assert checkpoints.best_weights(3) is None
+
+
+@pytest.mark.parametrize("bests", [(1, 2, 3), (1, 1, 3), (1, 1, 1), (1, 2, 2)])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "text"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    damage: str, bests: tuple[int, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = Checkpoints(tmp_path.as_uri())
+    for epoch, best in enumerate(bests, start=1):
+        checkpoints.save(checkpoint(epoch, best))
+    newest = tmp_path / "epoch-00003.npz"
+    content = newest.read_bytes()
+    middle = len(content) // 2
+    newest.write_bytes({"flipped": _flip_data(content), "cut": content[:middle], "empty": b"", "text": b"not a checkpoint"}[damage])
+    found = checkpoints.latest()
+    assert found is not None
+    assert_same(found, checkpoint(2, bests[1]))
+    assert "epoch-00003.npz cannot be read" in capsys.readouterr().out
+    # It is replaced when the epoch has been trained again.
+    checkpoints.save(checkpoint(3, bests[2]))
+    again = checkpoints.latest()
+    assert again is not None
+    assert again.epoch == 3
+
+
+def _flip_data(content: bytes) -> bytes:
+    """Changes one bit of the first array's last value: the file's structure stays whole."""
+    place = content.index(np.full(1, 3, np.float32).tobytes())
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_dataset(tmp_path_factory.mktemp("data") / "dataset", counts=(97, 24, 16))
+
+
+def test_a_resumed_run_ends_where_the_undisturbed_one_ends(dataset: str, tmp_path: Path) -> None:
+    undisturbed = make_job(dataset, tmp_path / "undisturbed", epochs=2, augment=["flip"])
+    expected = run_slots(undisturbed, 1)
+    for slots, later in ((1, 1), (2, 1), (1, 2)):
+        run = tmp_path / f"run-{slots}-{later}"
+        run_slots(make_job(dataset, run, slots=slots, epochs=1, augment=["flip"]), slots)
+        resumed = make_job(dataset, run, slots=later, epochs=2, augment=["flip"], resume=True)
+        result = run_slots(resumed, later)
+        difference = largest_difference(undisturbed, resumed)
+        print(f"1 epoch on {slots}, 1 on {later} slots: largest weight difference {difference:.2e}")
+        assert difference <= (0 if (slots, later) == (1, 1) else 1e-8)
+        assert result.resumed_from_epochs == [1]
+        assert [epoch.loss for epoch in result.epochs] == pytest.approx([epoch.loss for epoch in expected.epochs], rel=1e-8)
+        assert (result.best_epoch, result.test_accuracy) == (expected.best_epoch, expected.test_accuracy)
+
+
+def test_a_resumed_run_keeps_its_settings_but_may_lower_its_rate(dataset: str, tmp_path: Path) -> None:
+    first = make_job(dataset, tmp_path / "run", epochs=1)
+    run_slots(first, 1)
+    before = last_weights(first)
+    (end,) = end_slots(make_job(dataset, tmp_path / "run", resume=True, batch_size=16), 1)
+    assert end.exit_code == SlotExit.FAILED
+    assert end.outcome == "A resumed run keeps its settings. Received: --batch-size 16. Accepted: --batch-size 24, as the run began."
+    slower = make_job(dataset, tmp_path / "run", resume=True, learning_rate=1e-9)
+    result = run_slots(slower, 1)
+    assert result.epochs[1].learning_rate == 1e-9
+    moved = max(float(np.abs(one - two).max()) for one, two in zip(before[:1], last_weights(slower)[:1], strict=True))
+    assert 0 < moved < 1e-6

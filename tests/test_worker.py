@@ -1,0 +1,59 @@
+"""A slot's process: its exit code and its words when something is wrong, and class weights from the dataset."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from datasets import make_dataset
+from slots import end_slots, largest_difference, make_job, run_slots
+from slotwise.contracts.job import SlotExit
+
+
+def test_a_slot_that_nobody_joins_gives_up(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(8, 2, 2))
+    (end,) = end_slots(make_job(dataset, tmp_path / "run", slots=2, rendezvous_timeout=5, batch_size=4), 2, started=1)
+    assert end.exit_code == SlotExit.RENDEZVOUS_TIMEOUT
+    assert "waits up to 5 s for the other slots (127.0.0.1:" in end.output
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_damaged_shard_ends_the_training_in_words(slots: int, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(8, 2, 2))
+    shard = tmp_path / "dataset" / "train" / "shard-00000.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    ends = end_slots(make_job(dataset, tmp_path / "run", slots=slots, batch_size=4), slots)
+    assert ends[0].exit_code == SlotExit.FAILED
+    assert ends[0].outcome is not None
+    assert "shard-00000.tfrecord is damaged" in ends[0].outcome
+    assert [end.exit_code for end in ends[1:]] == [SlotExit.PEER_LOST] * (slots - 1)
+
+
+@pytest.mark.parametrize(("counts", "split"), [((0, 2, 2), "train"), ((8, 2, 0), "test")])
+def test_an_empty_split_is_refused_before_training(counts: tuple[int, int, int], split: str, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", shards=2, counts=counts)
+    (end,) = end_slots(make_job(dataset, tmp_path / "run", batch_size=4), 1)
+    assert end.exit_code == SlotExit.FAILED
+    assert end.outcome is not None
+    assert f"The {split} split of" in end.outcome
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_goes_without_a_validation_split(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(24, 0, 4))
+    result = run_slots(make_job(dataset, tmp_path / "run", batch_size=8), 1)
+    assert [epoch.validation_loss for epoch in result.epochs] == [None, None]
+    assert result.best_epoch == 2
+
+
+def test_class_weights_of_the_dataset_change_what_is_learned(tmp_path: Path) -> None:
+    jobs = []
+    for name, weights in (("plain", None), ("ones", [1.0, 1.0]), ("unequal", [0.2, 5.0])):
+        dataset = make_dataset(tmp_path / name, shards=2, counts=(24, 4, 4), classes=2, class_weights=weights)
+        jobs.append(make_job(dataset, tmp_path / f"run-{name}", batch_size=8, epochs=1))
+        run_slots(jobs[-1], 1)
+    assert largest_difference(jobs[0], jobs[1]) == 0
+    assert largest_difference(jobs[0], jobs[2]) > 1e-4
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
