@@ -68,7 +68,7 @@ def check_slots(spark: SparkSession, slots: int, cores_per_slot: int) -> None:
         change = f"--slots up to {available}, more workers, or more cores for this application (spark.cores.max, spark.executor.instances, spark.executor.cores)"
     shape = ", ".join(f"{executor.id} with {executor.cores} cores" for executor in executors) or "no executors"
     raise UsageError(
-        f"The cluster has {available} slots of {cores_per_slot} core{'s' if cores_per_slot > 1 else ''} ({shape})",
+        f"The cluster has {available} slot{'' if available == 1 else 's'} of {cores_per_slot} core{'s' if cores_per_slot > 1 else ''} ({shape})",
         received=f"--slots {slots}",
         accepted=change,
     )
