@@ -1,0 +1,148 @@
+"""train_distributed on real parts: standalone cluster, HDFS, spark-submit, History Server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from job_runs import COUNTS, SHARDS, TRAIN, put, tiny_dataset
+from slotwise import storage
+from slotwise.contracts import run as runs
+from slotwise.contracts.run import RunRecord
+from slotwise.localcluster.cluster import LocalCluster
+
+if TYPE_CHECKING:
+    from conftest import History, SparkSubmit
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+# A reader of model.keras and of shards that has nothing but Keras and TensorFlow.
+EVALUATE = """
+import glob, json, sys
+import keras, tensorflow as tf
+
+model = keras.models.load_model(sys.argv[1])
+features = {"label": tf.io.FixedLenFeature([], tf.int64), "image": tf.io.FixedLenFeature([], tf.string)}
+found = {}
+for split in ("validation", "test"):
+    records = tf.data.TFRecordDataset(sorted(glob.glob(f"{sys.argv[2]}/{split}/*.tfrecord")))
+    samples = [tf.io.parse_single_example(record, features) for record in records]
+    images = tf.stack([tf.io.decode_jpeg(sample["image"], dct_method="INTEGER_ACCURATE") for sample in samples])
+    labels = tf.stack([sample["label"] for sample in samples])
+    chances = model.predict(images, verbose=0)
+    loss = keras.losses.sparse_categorical_crossentropy(labels, tf.cast(chances, tf.float64))
+    found[split] = [len(samples), float(tf.reduce_mean(loss)), float(tf.reduce_mean(tf.cast(tf.argmax(chances, 1) == labels, tf.float64)))]
+assert "slotwise" not in sys.modules
+print(json.dumps(found))
+"""
+
+
+class Trained(NamedTuple):
+    run: str
+    record: RunRecord
+    output: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def local_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("datasets") / "tiny"
+    tiny_dataset(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def dataset(cluster: LocalCluster, local_dataset: Path) -> Iterator[str]:
+    uri = put(local_dataset, f"{cluster.hdfs}/tests/{uuid.uuid4().hex[:12]}/tiny")
+    yield uri
+    storage.delete(storage.parent(uri))
+
+
+@pytest.fixture(scope="module")
+def two_slots(cluster: LocalCluster, dataset: str, spark_submit: SparkSubmit) -> Trained:
+    run = storage.join(storage.parent(dataset), "run")
+    output = spark_submit("--master", cluster.master, TRAIN, "--dataset", dataset, "--run", run, "--slots", "2", "--model", "simple", "--epochs", "2", "--batch-size", "16")
+    assert output.returncode == 0, output.stdout + output.stderr
+    return Trained(run, runs.load(run), output)
+
+
+@pytest.fixture(scope="module")
+def resumed(cluster: LocalCluster, dataset: str, two_slots: Trained, spark_submit: SparkSubmit) -> Trained:
+    """The same run, gone on with on one slot."""
+    output = spark_submit("--master", cluster.master, TRAIN, "--dataset", dataset, "--run", two_slots.run, "--resume", "--slots", "1", "--epochs", "3", "--batch-size", "16")
+    assert output.returncode == 0, output.stdout + output.stderr
+    return Trained(two_slots.run, runs.load(two_slots.run), output)
+
+
+@pytest.fixture(scope="module")
+def by_plain_keras(two_slots: Trained, local_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, float, float]]:
+    """Images, loss and accuracy of each split by the run's model.keras, before anything went on with the run."""
+    model = tmp_path_factory.mktemp("model") / "model.keras"
+    storage.download(storage.join(two_slots.run, "model.keras"), str(model))
+    done = subprocess.run([sys.executable, "-c", EVALUATE, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_two_slots_are_placed_on_two_executors(two_slots: Trained) -> None:
+    record = two_slots.record
+    assert (record.slots, record.model, record.engine) == (2, "simple", "tensorflow")
+    assert [slot.slot for slot in record.placement] == [0, 1]
+    assert {slot.executor for slot in record.placement} == {"0", "1"}
+    assert [slot.cores for slot in record.placement] == [1, 1]
+    assert sorted(shard for slot in record.placement for shard in slot.logical_shards) == list(range(SHARDS))
+
+
+def test_every_epoch_has_every_training_image(two_slots: Trained) -> None:
+    assert [(epoch.epoch, epoch.images, epoch.steps) for epoch in two_slots.record.epochs] == [(1, COUNTS[0], 7), (2, COUNTS[0], 7)]
+    assert two_slots.record.train_seconds == pytest.approx(sum(epoch.seconds for epoch in two_slots.record.epochs))
+
+
+def test_model_file_gives_the_recorded_accuracies_in_plain_keras(two_slots: Trained, by_plain_keras: dict[str, tuple[int, float, float]]) -> None:
+    # Equal means: a validation or test image that is counted twice, or by no slot, would change them.
+    record = two_slots.record
+    best = record.epochs[record.best_epoch - 1]
+    images, loss, accuracy = by_plain_keras["test"]
+    assert record.test_images == images == COUNTS[2]
+    assert (record.test_loss, record.test_accuracy) == (pytest.approx(loss, rel=1e-4), pytest.approx(accuracy, abs=1e-9))
+    images, loss, accuracy = by_plain_keras["validation"]
+    assert images == COUNTS[1]
+    assert (best.validation_loss, best.validation_accuracy) == (pytest.approx(loss, rel=1e-4), pytest.approx(accuracy, abs=1e-9))
+
+
+def test_report_and_checkpoints_lie_beside_the_record(two_slots: Trained) -> None:
+    assert {"run.json", "model.keras", "report.html", "checkpoints"} <= set(storage.children(two_slots.run))
+    assert "failures" not in storage.children(two_slots.run)
+    assert storage.read_text(storage.join(two_slots.run, "report.html")).lstrip().lower().startswith("<!doctype html>")
+
+
+def test_driver_tells_the_progress_by_slot(two_slots: Trained) -> None:
+    said = two_slots.output.stdout
+    for slot in (0, 1):
+        assert re.search(rf"^slot {slot} \| starts on \S+", said, re.MULTILINE)
+    assert re.search(r"^slot 0 \| epoch 2/2  done in [\d.]+ s  loss [\d.]+ .* images/s$", said, re.MULTILINE)
+    assert "Traceback" not in said + two_slots.output.stderr
+    assert f"test accuracy {two_slots.record.test_accuracy:.2%}" in said
+    assert f"{two_slots.run}/report.html" in said
+
+
+def test_history_server_lists_the_training_in_words(two_slots: Trained, history: History) -> None:
+    application = history.application("slotwise train simple on 2 slots")
+    names = [stage["name"] for stage in history.stages(application["id"])]
+    assert names == ["check executors", "train simple on 2 slots"]
+
+
+def test_resumed_run_goes_on_with_fewer_slots(two_slots: Trained, by_plain_keras: dict[str, tuple[int, float, float]], resumed: Trained) -> None:
+    record = resumed.record
+    assert record.resumed_from_epochs == [2]
+    assert record.slots == len(record.placement) == 1
+    assert [epoch.loss for epoch in record.epochs[:2]] == [epoch.loss for epoch in two_slots.record.epochs]
+    assert [epoch.epoch for epoch in record.epochs] == [1, 2, 3]
+    assert "going on after epoch 2" in resumed.output.stdout
