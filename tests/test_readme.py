@@ -1,0 +1,81 @@
+"""The README's commands, run as they stand there; its links and its targets."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from slotwise import storage
+from slotwise.contracts import dataset as datasets
+from slotwise.contracts import run as runs
+from slotwise.localcluster.cluster import LocalCluster
+from conftest import SparkSubmit
+
+_SUBMIT = "spark-submit "
+
+
+@pytest.fixture(scope="module")
+def readme(repository: Path) -> str:
+    return (repository / "README.md").read_text()
+
+
+@pytest.fixture
+def checkout(repository: Path, tmp_path: Path) -> Path:
+    """A directory that looks like the repository's root, with a workspace of its own."""
+    for name in ("jobs", "conf", "lib"):
+        (tmp_path / name).symlink_to(repository / name)
+    return tmp_path
+
+
+def _commands(readme: str, title: str) -> list[list[str]]:
+    """Arguments of the spark-submit lines in the first code block after a bold title."""
+    block = re.search(r"```bash\n(.*?)```", readme[readme.index(f"**{title}") :], re.DOTALL)
+    assert block is not None
+    lines = [line.partition("#")[0].strip() for line in block[1].splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(_SUBMIT)]
+
+
+def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark_submit: SparkSubmit) -> None:
+    for arguments in _commands(readme, "On a laptop"):
+        done = spark_submit(*arguments, cwd=checkout)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    workspace = checkout / "workspace"
+    record = datasets.load((workspace / "datasets" / "demo").as_uri())
+    (run,) = (workspace / "runs").iterdir()
+    trained = runs.load(run.as_uri())
+    assert trained.slots == 2
+    assert trained.test_accuracy > 5 / len(record.classes)
+    assert (workspace / "comparison" / "comparison.html").exists()
+
+
+@pytest.mark.cluster
+def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+    commands = _commands(readme, "On standalone Spark and HDFS.")
+    assert len(commands) == 3
+    for arguments in commands:
+        local = [text.replace("spark://127.0.0.1:7077", cluster.master).replace("hdfs://127.0.0.1:9000", cluster.hdfs) for text in arguments]
+        if "jobs/train_distributed.py" in local:
+            local += ["--epochs", "1"]
+        if "jobs/prepare.py" in local:  # the whole demo is in the other test
+            local += ["--classes", "4", "--per-class", "25"]
+        done = spark_submit(*local, cwd=checkout)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    placed = {slot.executor for slot in runs.load(f"{cluster.hdfs}/runs/demo").placement}
+    assert len(placed) == 2
+    assert storage.exists(f"{cluster.hdfs}/comparison/comparison.json")
+
+
+def test_every_link_leads_somewhere(readme: str, repository: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in link]
+    assert links
+    missing = [link for link in links if not (repository / link).exists()]
+    assert not missing
+
+
+def test_every_make_target_exists(readme: str, repository: Path) -> None:
+    makefile = (repository / "Makefile").read_text()
+    for target in set(re.findall(r"(?:^|`)make ([a-z-]+)", readme, re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
