@@ -163,3 +163,18 @@ def test_a_kind_draws_the_same_beside_others() -> None:
 
 def test_no_augmentation_changes_nothing() -> None:
     np.testing.assert_array_equal(changed([], 3), picture().numpy())
+
+
+@pytest.mark.parametrize("format_name", ["tfrecord", "parquet"])
+def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path: Path, format_name: str) -> None:
+    uri = make_dataset(tmp_path / "dataset", format_name=format_name, shards=2)
+    record = datasets.load(uri)
+    cache = tmp_path / "cache"
+    if format_name == "tfrecord":
+        # A local TFRecord shard is used where it lies; behind another scheme it is copied.
+        uri = uri.replace("file://", "local://")
+    (copy,) = local_shards(uri, record, "train", [1], str(cache))
+    whole = Path(copy).read_bytes()
+    Path(copy).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    (again,) = local_shards(uri, record, "train", [1], str(cache))
+    assert Path(again).read_bytes() == whole

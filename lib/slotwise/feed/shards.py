@@ -12,6 +12,8 @@ from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError
 from slotwise.formats import FORMATS, tfrecord
 
+_ENDING = ".tfrecord"
+
 
 def local_shards(dataset: str, record: DatasetRecord, split: str, shards: Sequence[int], cache: str) -> list[str]:
     """Local paths of logical shards, in the order asked for.
@@ -33,30 +35,47 @@ def _local_shard(dataset: str, format_name: str, shard: ShardRecord, cache: str)
             raise DataError(f"{uri} does not exist")
         _check(uri, storage.file_sha256(path), shard)
         return path
-    cached = os.path.join(cache, f"{shard.sha256}.tfrecord")
-    if not os.path.exists(cached):
-        fetched = os.path.join(cache, f"{shard.sha256}.{uuid.uuid4().hex[:12]}.fetched")
-        try:
-            _check(uri, storage.download(uri, fetched), shard)
-            _as_tfrecord(fetched, format_name, cached)
-        finally:
-            if os.path.exists(fetched):
-                os.remove(fetched)
+    return _cached(cache, shard) or _fetch(uri, format_name, shard, cache)
+
+
+def _cached(cache: str, shard: ShardRecord) -> str | None:
+    """The shard's local copy, if there is one and its bytes are still those that its name says; a damaged one is removed."""
+    names = os.listdir(cache) if os.path.isdir(cache) else []
+    for name in names:
+        recorded, _, rest = name.partition(".")
+        if recorded == shard.sha256 and rest.endswith(_ENDING):
+            path = os.path.join(cache, name)
+            if storage.file_sha256(path) == rest.removesuffix(_ENDING):
+                return path
+            os.remove(path)
+    return None
+
+
+def _fetch(uri: str, format_name: str, shard: ShardRecord, cache: str) -> str:
+    """Copies a shard into the cache as TFRecord, named by its own checksum and that of the copy."""
+    fetched = os.path.join(cache, f"{shard.sha256}.{uuid.uuid4().hex[:12]}.fetched")
+    try:
+        _check(uri, storage.download(uri, fetched), shard)
+        if format_name != "tfrecord":
+            _rewrite_as_tfrecord(fetched, format_name)
+        cached = os.path.join(cache, f"{shard.sha256}.{storage.file_sha256(fetched)}{_ENDING}")
+        os.replace(fetched, cached)
+    finally:
+        if os.path.exists(fetched):
+            os.remove(fetched)
     return cached
+
+
+def _rewrite_as_tfrecord(path: str, format_name: str) -> None:
+    """Native tf.data operations read TFRecord alone."""
+    rewritten = f"{path}.tfrecord"
+    with tfrecord.Writer(rewritten) as writer:
+        for sample in FORMATS[format_name].read(path):
+            writer.write(sample)
+    os.replace(rewritten, path)
 
 
 def _check(uri: str, found: str, shard: ShardRecord) -> None:
     if found != shard.sha256:
         raise DataError(f"The shard {uri} is damaged: its checksum (SHA-256) is {found}, dataset.json says {shard.sha256}. Prepare the dataset again with --overwrite")
 
-
-def _as_tfrecord(fetched: str, format_name: str, target: str) -> None:
-    """Puts a fetched shard in place as TFRecord, the form that native tf.data operations read."""
-    if format_name == "tfrecord":
-        os.replace(fetched, target)
-        return
-    scratch = f"{target}.{uuid.uuid4().hex[:12]}.tmp"
-    with tfrecord.Writer(scratch) as writer:
-        for sample in FORMATS[format_name].read(fetched):
-            writer.write(sample)
-    os.replace(scratch, target)
