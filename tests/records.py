@@ -68,6 +68,7 @@ def run_record(*, slots: int = 1, epochs: int = 3, settings: dict[str, Any] | No
         "settings": {**SETTINGS, **(settings or {})},
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1"},
         "resumed_from_epochs": [],
+        "restarts": [],
         "class_names": ["Cooking", "Fiction", "History"],
     }
     return RunRecord(**{**values, **fields})

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import SparkSubmit
 from slotwise import storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
-from conftest import SparkSubmit
 
 _SUBMIT = "spark-submit "
 

@@ -32,3 +32,7 @@ class DataError(SlotwiseError):
 
 class TrainingFailed(SlotwiseError):
     """A slot's training ended with an error of its own."""
+
+
+class SlotsLost(TrainingFailed):
+    """Slots went away by no fault of the program: another attempt may succeed."""

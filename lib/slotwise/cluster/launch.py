@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -17,7 +18,7 @@ from slotwise.cluster.slot import run_slot
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import SlotRecord
-from slotwise.errors import TrainingFailed
+from slotwise.errors import SlotsLost, TrainingFailed
 from slotwise.session import phase
 
 
@@ -25,6 +26,7 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     """Trains a job on `job.settings.slots` slots.
 
     Raises:
+        SlotsLost: slots or executors went away; another launch may go on from the last checkpoint.
         TrainingFailed: a slot failed; the message ends with that slot's own last lines.
     """
     from py4j.protocol import Py4JJavaError
@@ -57,13 +59,24 @@ def _warnings_only(record: logging.LogRecord) -> bool:
 
 
 def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:
-    """The slot that failed first by its own fault, in its own words."""
+    """The slot that failed first by its own fault, in its own words; `SlotsLost` where no slot's program is to blame."""
     directory = RunPaths(job.run).failures
     found = [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in storage.children(directory)]
+    executor = _lost_executor(error)
+    if executor and all(failure.is_lost for failure in found):
+        return SlotsLost(executor)
     if not found:
         return TrainingFailed(f"The training stage failed before any slot could say why:\n{error}")
     echoes = (SlotExit.PEER_LOST, SlotExit.RENDEZVOUS_TIMEOUT)
     cause = min(found, key=lambda failure: (failure.exit_code in echoes, failure.time))
+    if cause.is_lost:
+        return SlotsLost(f"slot {cause.slot} on {cause.host}: {cause.message}")
     if cause.explained:
         return TrainingFailed(f"slot {cause.slot} on {cause.host}: {cause.message}")
     return TrainingFailed("\n".join([f"slot {cause.slot} on {cause.host}: {cause.message}; its last lines:", *cause.tail]))
+
+
+def _lost_executor(error: Exception) -> str | None:
+    """What Spark says of an executor that went away."""
+    match = re.search(r"ExecutorLostFailure \((.*?)\)|(Executor heartbeat timed out)|(ExecutorDeadException)", str(error))
+    return f"Spark lost an executor ({next(group for group in match.groups() if group)})" if match else None

@@ -53,25 +53,30 @@ def check_slots(spark: SparkSession, slots: int, cores_per_slot: int) -> None:
     Raises:
         UsageError: there are too few.
     """
-    deadline = time.monotonic() + (0 if _is_local(spark) else _EXECUTOR_WAIT_SECONDS)
-    while True:
-        executors = placement.executors(spark)
-        available = sum(executor.task_slots for executor in executors)
-        if available >= slots:
-            return
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(0.2)
+    available = available_slots(spark, slots)
+    if available >= slots:
+        return
     if _is_local(spark):
         change = f"--slots up to {available}, or spark-submit --master 'local[{slots * cores_per_slot}]'"
     else:
         change = f"--slots up to {available}, more workers, or more cores for this application (spark.cores.max, spark.executor.instances, spark.executor.cores)"
+    executors = placement.executors(spark)
     shape = ", ".join(f"{executor.id} with {executor.cores} cores" for executor in executors) or "no executors"
     raise UsageError(
         f"The cluster has {available} slot{'' if available == 1 else 's'} of {cores_per_slot} core{'s' if cores_per_slot > 1 else ''} ({shape})",
         received=f"--slots {slots}",
         accepted=change,
     )
+
+
+def available_slots(spark: SparkSession, wanted: int) -> int:
+    """The slots that the cluster offers; on a cluster, waits a while for executors until there are as many as wanted."""
+    deadline = time.monotonic() + (0 if _is_local(spark) else _EXECUTOR_WAIT_SECONDS)
+    while True:
+        available = sum(executor.task_slots for executor in placement.executors(spark))
+        if available >= wanted or time.monotonic() >= deadline:
+            return available
+        time.sleep(0.2)
 
 
 def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -24,6 +26,7 @@ from slotwise.errors import TrainingFailed
 _TAIL_LINES = 100
 # A slot that only lost its peer fails later than the peer, so that Spark reports the cause and not its echo.
 _ECHO_SECONDS = 10.0
+_HEARTBEAT_CHECK_SECONDS = 0.5
 # TensorFlow's greetings, which say nothing about the training.
 _NOISE = ("E0000", "I0000", "W0000", "WARNING: All log messages before absl", "To enable the following instructions")
 
@@ -48,23 +51,38 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
     log.send(f"slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
     with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
         outcome = Path(scratch) / "outcome.json"
-        exit_code, tail = _train(job, Path(scratch), outcome, slot, log)
+        exit_code, tail, is_hung = _train(job, Path(scratch), outcome, slot, log)
         log.close()
         if exit_code == SlotExit.DONE:
             result = TrainingResult.model_validate_json(outcome.read_text())
             return {"result": result.model_dump(mode="json"), "placement": placement}
         explained = outcome.exists()
-        message = outcome.read_text() if explained else _unexplained(exit_code, job)
-    failure = SlotFailure(slot=slot, host=socket.gethostname(), exit_code=exit_code, explained=explained, message=message, tail=tail, time=time.time())
+        message = outcome.read_text() if explained else _unexplained(exit_code, is_hung, job)
+    failure = SlotFailure(
+        slot=slot,
+        host=socket.gethostname(),
+        exit_code=exit_code,
+        explained=explained,
+        message=message,
+        is_lost=exit_code < 0 or exit_code == SlotExit.PEER_LOST,
+        tail=tail,
+        time=time.time(),
+    )
     storage.write_text(RunPaths(job.run).failure(slot), failure.model_dump_json(indent=2))
     if exit_code in (SlotExit.PEER_LOST, SlotExit.RENDEZVOUS_TIMEOUT):
         time.sleep(_ECHO_SECONDS)
     raise TrainingFailed(f"slot {slot}: {message}")
 
 
-def _unexplained(exit_code: int, job: TrainingJob) -> str:
+def _unexplained(exit_code: int, is_hung: bool, job: TrainingJob) -> str:
+    if is_hung:
+        return f"the training process gave no sign of life for {job.settings.slot_timeout} s (--slot-timeout) and was ended"
     if exit_code == SlotExit.RENDEZVOUS_TIMEOUT:
         return f"it did not reach the other slots within {job.settings.rendezvous_timeout} s (--rendezvous-timeout)"
+    if exit_code == SlotExit.PEER_LOST:
+        return "it lost another slot"
+    if exit_code < 0:
+        return f"the training process was ended by signal {-exit_code} ({signal.Signals(-exit_code).name})"
     return f"the training process ended with exit code {exit_code}"
 
 
@@ -73,14 +91,15 @@ def _placement(slot: int, job: TrainingJob) -> dict[str, Any]:
     return {"slot": slot, "host": socket.gethostname(), "cores": job.settings.cores_per_slot, "gpus": [gpu for gpu in gpus.split(",") if gpu]}
 
 
-def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) -> tuple[int, list[str]]:
-    """Runs the training process to its end; returns its exit code and last lines."""
-    job_file = scratch / "job.json"
+def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) -> tuple[int, list[str], bool]:
+    """Runs the training process to its end; returns its exit code, its last lines, and whether it had to be ended as hung."""
+    job_file, heartbeat = scratch / "job.json", scratch / "heartbeat"
     job_file.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", f"slotwise.engines.{job.settings.engine}.worker", str(job_file), str(outcome)]
+    command = [sys.executable, "-m", f"slotwise.engines.{job.settings.engine}.worker", str(job_file), str(outcome), str(heartbeat)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(job.settings.cores_per_slot)
     )
+    watch = _HangWatch(process, heartbeat, job.settings.slot_timeout)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     assert process.stdout is not None
     try:
@@ -93,7 +112,28 @@ def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) 
         if process.poll() is None and sys.exc_info()[0] is not None:
             process.kill()
         exit_code = process.wait()
-    return exit_code, list(tail)
+    return exit_code, list(tail), watch.has_struck
+
+
+class _HangWatch:
+    """Ends a process that has begun to touch its heartbeat file and then stops for too long: stopped, or stuck, but not dead."""
+
+    def __init__(self, process: subprocess.Popen[str], heartbeat: Path, limit_seconds: float) -> None:
+        self._process, self._heartbeat, self._limit = process, heartbeat, limit_seconds
+        self.has_struck = False
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        last_beat, seen = None, time.monotonic()
+        while self._process.poll() is None:
+            time.sleep(_HEARTBEAT_CHECK_SECONDS)
+            # The file's own time is only compared with itself: the slot's clock may jump.
+            beat = self._heartbeat.stat().st_mtime_ns if self._heartbeat.exists() else None
+            if beat is None or beat != last_beat:
+                last_beat, seen = beat, time.monotonic()
+            elif time.monotonic() - seen > self._limit:
+                self.has_struck = True
+                self._process.kill()
 
 
 def _environment(cores: int) -> dict[str, str]:

@@ -73,6 +73,8 @@ class SlotFailure(BaseModel):
     explained: bool
     """Whether `message` is one of slotwise's own errors, which needs no traceback."""
     message: str
+    is_lost: bool
+    """Whether the process was killed, hung or lost its peers, rather than failed by itself."""
     tail: list[str]
     """The last lines that the process printed."""
     time: float

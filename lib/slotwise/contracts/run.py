@@ -48,6 +48,18 @@ class SlotRecord(BaseModel):
     logical_shards: list[int]
 
 
+class RestartRecord(BaseModel):
+    """One time the run was taken up again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    slots: int
+    """Slots it went on with."""
+    seconds: float
+    """Since the launch of the first slots."""
+
+
 class RunRecord(BaseModel):
     """The whole of `run.json`; written once, when the run has ended well."""
 
@@ -79,6 +91,7 @@ class RunRecord(BaseModel):
     versions: dict[str, str]
     resumed_from_epochs: list[int]
     """The finished epochs that each `--resume` of this run started from."""
+    restarts: list[RestartRecord]
     class_names: list[str]
 
 

@@ -7,7 +7,6 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-import fsspec
 from pyarrow.filesystem import DaskFileSystem
 
 
@@ -31,7 +30,7 @@ class OldFileSystem(DaskFileSystem):
 class _WrittenOnClose(io.BytesIO):
     """A file being written that can tell its position, which files on HDFS cannot."""
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, path: str) -> None:
+    def __init__(self, fs: Any, path: str) -> None:
         super().__init__()
         self._fs, self._path = fs, path
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
-from slotwise.cluster import launch, preflight
+from slotwise.cluster import preflight, supervise
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.job import TrainingJob
@@ -97,7 +97,8 @@ def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
     if settings.overwrite:
         storage.delete(job.run)
     began = time.monotonic()
-    result, placed = launch.launch(spark, job)
+    trained = supervise.train_to_the_end(spark, job)
+    result = trained.result
     dataset = datasets.load(job.dataset)
     record = RunRecord(
         version=VERSION,
@@ -110,7 +111,8 @@ def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
         train_seconds=sum(epoch.seconds for epoch in result.epochs),
         total_seconds=time.monotonic() - began,
         images_per_second=_typical_speed([epoch.images_per_second for epoch in result.epochs]),
-        placement=[_with_shards(slot, settings.slots, dataset.logical_shards) for slot in placed],
+        placement=[_with_shards(slot, len(trained.placement), dataset.logical_shards) for slot in trained.placement],
+        restarts=trained.restarts,
         settings=settings.model_dump(mode="json"),
         class_names=dataset.classes,
         **result.model_dump(),

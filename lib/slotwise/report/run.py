@@ -47,6 +47,10 @@ def _summary(record: RunRecord) -> str:
     ]
     if record.resumed_from_epochs:
         texts.append(f"Resumed after {' and '.join(f'epoch {epoch}' for epoch in record.resumed_from_epochs)}.")
+    texts += [
+        f"Taken up again on {wording.count(restart.slots, 'slot')} after {wording.duration(restart.seconds)}: {restart.reason}."
+        for restart in record.restarts
+    ]
     texts.append(f"Finished {record.created}.")
     return fragments.paragraphs(*texts)
 

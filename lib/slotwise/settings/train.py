@@ -44,12 +44,17 @@ class TrainSettings(Settings):
     overwrite: bool = option(False, "replace a run that is there already", accepted="true or false")
     local_cache: str | None = option(None, "directory on each executor's machine that keeps shards (default: the system's temporary directory)", accepted="a path", metavar="DIR")
     feed_memory: int = option(2048, "MiB of compressed images a slot may hold in memory; beyond it they are read from its local cache", accepted="MiB from 0", metavar="MIB", ge=0)
+    restarts: int = option(3, "times the run is taken up again from its last checkpoint after slots were lost", accepted="a whole number from 0", metavar="R", ge=0)
+    min_slots: int | None = option(None, "go on with as few as this where the cluster has lost some (default: as many as --slots)", accepted="a whole number from 1 up to --slots", metavar="M", ge=1)
+    slot_timeout: int = option(60, "seconds without a sign of life after which a slot counts as lost", accepted="seconds from 5", metavar="SECONDS", ge=5)
     rendezvous_timeout: int = option(60, "seconds the slots may take to find each other", accepted="seconds from 5", metavar="SECONDS", ge=5)
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite exclude each other", received="both", accepted="one of them")
+        if self.min_slots is not None and self.min_slots > self.slots:
+            raise UsageError("--min-slots is more than --slots", received=f"{self.min_slots} and {self.slots}", accepted=f"--min-slots from 1 to {self.slots}")
         if self.resume and self.run is None:
             raise UsageError("--resume needs --run, the run to go on with", received="no --run", accepted="the URI of an earlier run")
         return self

@@ -1,6 +1,6 @@
 """A slot's training process: reads its job from a file, trains, leaves its outcome in another file.
 
-    python -m slotwise.engines.tensorflow.worker JOB_FILE OUTCOME_FILE
+    python -m slotwise.engines.tensorflow.worker JOB_FILE OUTCOME_FILE [HEARTBEAT_FILE]
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from slotwise.contracts.job import SlotExit, TrainingJob
 from slotwise.errors import SlotwiseError
 
 _PARENT_CHECK_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
 
 
-def main(job_file: str, outcome_file: str) -> int:
-    """Trains; returns the exit code. The outcome is a `TrainingResult` as JSON, or the text of an explained error."""
+def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) -> int:
+    """Trains; returns the exit code. The outcome is a `TrainingResult` as JSON, or the text of an explained error.
+
+    While it trains, the heartbeat file's time moves on every second, so that a process that is stopped can be told from one
+    that waits for others.
+    """
     _end_with_parent()
     job = TrainingJob.model_validate_json(Path(job_file).read_text())
     _configure(job.settings.precision, job.settings.cores_per_slot)
@@ -30,7 +35,10 @@ def main(job_file: str, outcome_file: str) -> int:
 
     lost_peer = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
     try:
-        result = train(job, connect(job.settings.rendezvous_timeout))
+        slots = connect(job.settings.rendezvous_timeout)
+        if heartbeat_file:
+            _beat(Path(heartbeat_file))
+        result = train(job, slots)
     except SlotwiseError as error:
         Path(outcome_file).write_text(str(error))
         return SlotExit.FAILED
@@ -61,6 +69,17 @@ def _configure(precision: str, cores: int) -> None:
     keras.config.set_dtype_policy(precision)
 
 
+def _beat(file: Path) -> None:
+    """Touches a file every second from a thread, from now until the process ends."""
+
+    def beat() -> None:
+        while True:
+            file.touch()
+            time.sleep(_HEARTBEAT_SECONDS)
+
+    threading.Thread(target=beat, daemon=True).start()
+
+
 def _end_with_parent() -> None:
     """Ends this process when the Spark task that started it is gone, however it went."""
     parent = os.getppid()
@@ -74,7 +93,7 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    code = main(*sys.argv[1:3])
+    code = main(*sys.argv[1:4])
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: TensorFlow's servers may wait for peers that are gone.

@@ -1,0 +1,57 @@
+"""A training that outlives its slots: launched again from its last checkpoint when some were lost, with fewer if need be."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from slotwise.cluster import launch, preflight
+from slotwise.contracts.job import TrainingJob, TrainingResult
+from slotwise.contracts.run import RestartRecord, SlotRecord
+from slotwise.errors import SlotsLost
+from slotwise.settings.train import TrainSettings
+
+_FIRST_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training ended: its result, where its last slots ran, and each time it was taken up again."""
+
+    result: TrainingResult
+    placement: list[SlotRecord]
+    restarts: list[RestartRecord]
+
+
+def train_to_the_end(spark: SparkSession, job: TrainingJob) -> Trained:
+    """Launches a job, again after each loss of slots, at most `restarts` times with growing pauses.
+
+    A barrier stage is not retried by Spark, so the driver does it. Errors of the program itself are not retried.
+
+    Raises:
+        SlotsLost: slots were lost once too often, or too few are left to go on with.
+        TrainingFailed: a slot failed by itself.
+    """
+    began, restarts, attempt = time.monotonic(), list[RestartRecord](), job
+    while True:
+        try:
+            result, placement = launch.launch(spark, attempt)
+            return Trained(result, placement, restarts)
+        except SlotsLost as lost:
+            if len(restarts) >= job.settings.restarts:
+                raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2 ** len(restarts))
+            slots = _slots_to_go_on_with(spark, job.settings, lost)
+            restarts.append(RestartRecord(reason=str(lost), slots=slots, seconds=time.monotonic() - began))
+            print(f"{lost}\nrestart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
+            attempt = job.model_copy(update={"resume": True, "settings": job.settings.model_copy(update={"slots": slots})})
+
+
+def _slots_to_go_on_with(spark: SparkSession, settings: TrainSettings, lost: SlotsLost) -> int:
+    available = min(preflight.available_slots(spark, settings.slots), settings.slots)
+    fewest = settings.min_slots or settings.slots
+    if available < fewest:
+        raise SlotsLost(f"{lost}\n{available} slots are left, too few to go on with: --min-slots is {fewest}") from lost
+    return available
