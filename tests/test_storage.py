@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,23 @@ def test_what_does_not_exist_is_a_data_error(place: str, tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError):
         storage.upload(str(tmp_path / "missing"), uri)
     assert storage.children(place) == (["cache"] if storage.is_local(place) else [])
+
+
+_FORKS = """
+import subprocess, sys
+from multiprocessing import get_context
+from slotwise import storage
+uri = sys.argv[1]
+assert storage.read_text(uri) == "before"
+subprocess.run(["true"], check=True, preexec_fn=lambda: None)  # as pyspark starts Java
+with get_context("fork").Pool(1) as pool:
+    assert pool.apply(abs, [-1]) == 1
+print(storage.read_text(uri))
+"""
+
+
+def test_a_process_that_has_used_a_storage_can_fork(place: str) -> None:
+    uri = storage.join(place, "text")
+    storage.write_text(uri, "before")
+    run = subprocess.run([sys.executable, "-c", _FORKS, uri], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout) == (0, "before\n"), run.stderr

@@ -23,6 +23,10 @@ _CHUNK = 4 * 1024 * 1024
 _HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "5"}
 _REACHED: set[str] = set()
 
+# fsspec forgets its file systems in a forked child. With the last reference hdfs-native's would shut down there, and wait for
+# ever for threads that a fork does not copy: even starting Java from Python would hang.
+_KEPT: dict[int, fsspec.AbstractFileSystem] = {}
+
 
 def normalise(uri: str) -> str:
     """The absolute form of a URI: a plain path becomes `file:///…`, a trailing slash goes.
@@ -106,6 +110,7 @@ def _hdfs(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
     fsspec.register_implementation("hdfs", HdfsFileSystem, clobber=True)
     fs, path = fsspec.core.url_to_fs(uri, **_HDFS_OPTIONS)
+    _KEPT[id(fs)] = fs
     address = urlparse(uri).netloc
     if address not in _REACHED:
         fs.exists("/")
