@@ -105,7 +105,8 @@ def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> 
         )
         rows = _stored(spark, chosen, storage.join(scratch, "candidates"))
         wanted = rows.where(F.col("status").isNull())
-    print(f"{rows.count():,} rows; classes: {', '.join(classes)}", flush=True)
+        number = rows.count()
+    print(f"{number:,} rows; classes: {', '.join(classes)}", flush=True)
     return rows, wanted if settings.source in DOWNLOADED else with_images(source, wanted), classes
 
 
@@ -134,7 +135,8 @@ def _scratch(dataset: str) -> Iterator[str]:
 def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFrame, gathered: DataFrame) -> None:
     """Says how the fetching went; where too much failed, keeps how every row ended and stops."""
     assert settings.dataset is not None
-    fetched = outcome(gathered)
+    with session.phase(spark, "count images"):
+        fetched = outcome(gathered)
     reasons = ", ".join(f"{count:,} {status}" for status, count in fetched.failed.items()) or "none"
     print(f"{fetched.attempted:,} images wanted; not usable: {reasons}", flush=True)
     if settings.source not in DOWNLOADED or fetched.failed_share <= settings.max_failed:
