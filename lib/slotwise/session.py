@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 from pyspark.traceback_utils import SCCallSiteSync
 
 from slotwise import storage
+from slotwise.errors import DataError
 from slotwise.localcluster.state import running_cluster
 
 
@@ -26,6 +29,9 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
 
     Event logs go to `spark.eventLog.dir`; where the user names none, to the local cluster's HDFS if it is the master,
     else to `workspace/spark-events`.
+
+    Raises:
+        DataError: Spark does not start.
     """
     defaults = {
         "spark.master": "local[*]",
@@ -40,7 +46,11 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
     if conf.get("spark.eventLog.enabled", "false") == "true":
         storage.make_directory(storage.normalise(str(conf.get("spark.eventLog.dir"))))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return SparkSession.builder.config(conf=conf).getOrCreate()
+    try:
+        return SparkSession.builder.config(conf=conf).getOrCreate()
+    except Py4JError as error:
+        causes = re.findall(r"(?:^|Caused by: |^: )([\w.$]+(?:Exception|Error): .*)", str(error), re.MULTILINE)
+        raise DataError(f"Spark did not start on {conf.get('spark.master')}: {causes[-1] if causes else error}") from error
 
 
 def _local_settings(conf: SparkConf) -> dict[str, str]:

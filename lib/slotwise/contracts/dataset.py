@@ -122,3 +122,14 @@ def check_files(dataset: str, record: DatasetRecord) -> None:
             found = storage.size(uri)
             if found != shard.bytes:
                 raise DataError(f"The shard {uri} has {found} bytes; dataset.json says {shard.bytes}. Prepare the dataset again with --overwrite")
+
+
+def check_trainable(dataset: str, record: DatasetRecord) -> None:
+    """Sees that there is something to learn from and something to test on.
+
+    Raises:
+        DataError: the train or the test split is empty.
+    """
+    for split in ("train", "test"):
+        if not record.splits[split].samples:
+            raise DataError(f"The {split} split of {dataset} is empty")

@@ -18,6 +18,8 @@ from slotwise.errors import UsageError
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
+from slotwise.train.checkpoints import Checkpoints
+from slotwise.train.resume import check_resumable
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -50,6 +52,7 @@ def check(settings: TrainSettings) -> TrainingJob:
     models.check(settings.model)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
+    datasets.check_trainable(settings.dataset, record)
     if settings.slots > record.logical_shards:
         raise UsageError(
             f"The dataset has {record.logical_shards} logical shards, and a slot needs at least one",
@@ -57,18 +60,20 @@ def check(settings: TrainSettings) -> TrainingJob:
             accepted=f"1 to {record.logical_shards}, or a dataset prepared with more --logical-shards",
         )
     Plan(tuple(shard.samples for shard in record.splits["train"].shards), settings.batch_size, settings.seed)
-    _check_place(settings, record)
-    return TrainingJob(settings=settings, resume=settings.resume)
+    job = TrainingJob(settings=settings, resume=settings.resume)
+    _check_place(job, record)
+    return job
 
 
-def _check_place(settings: TrainSettings, record: DatasetRecord) -> None:
+def _check_place(job: TrainingJob, record: DatasetRecord) -> None:
     """Sees that the run's place is free, or that this is the run to go on with."""
-    assert settings.run is not None
-    paths = RunPaths(settings.run)
+    settings, paths = job.settings, RunPaths(job.run)
     if settings.resume:
         if not storage.children(paths.checkpoints):
             raise UsageError("There is no checkpoint to go on from", received=f"--resume --run {settings.run}", accepted="a run that has finished at least one epoch")
-    elif storage.children(settings.run):
+        if checkpoint := Checkpoints(paths.checkpoints).latest():
+            check_resumable(checkpoint.progress, job, record.fingerprint)
+    elif storage.children(job.run):
         if not any(map(storage.exists, (paths.record, paths.checkpoints, paths.failures))):
             # --overwrite removes the whole directory: nobody means a dataset, or all that is in their home.
             raise UsageError("There is something else than a run already, which is not replaced", received=f"--run {settings.run}", accepted="another --run")

@@ -22,18 +22,17 @@ from slotwise.engines.tensorflow.communication import all_reduce_seconds
 from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator
 from slotwise.engines.tensorflow.layers import NO_SAMPLE, training_copy
 from slotwise.engines.tensorflow.step import TrainingStep
-from slotwise.errors import DataError, TrainingFailed, UsageError
+from slotwise.errors import TrainingFailed
 from slotwise.feed import records as feed_records
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.feed.pipeline import evaluation_batches, training_batches
 from slotwise.feed.shards import local_shards
 from slotwise.train.checkpoints import Checkpoint, Checkpoints, Progress
 from slotwise.train.progress import ProgressLines
+from slotwise.train.resume import check_resumable, fixed_settings
 from slotwise.versions import installed_versions
 
 _MEBIBYTE = 1 << 20
-# What the weights depend on, but for the learning rate, which may be lowered to save a run.
-_FIXED_FOR_A_RUN = {"model", "batch_size", "precision", "steps_per_epoch", "augment", "seed"}
 
 
 def train(job: TrainingJob, slots: Slots) -> TrainingResult:
@@ -45,9 +44,7 @@ class _Training:
     def __init__(self, job: TrainingJob, slots: Slots) -> None:
         self.job, self.slots, self.settings = job, slots, job.settings
         self.record = datasets.load(job.dataset)
-        for split in ("train", "test"):
-            if not self.record.splits[split].samples:
-                raise DataError(f"The {split} split of {job.dataset} is empty")
+        datasets.check_trainable(job.dataset, self.record)
         self.shards = slot_shards(slots.rank, slots.count, self.record.logical_shards)
         self.image_shape = (*self.record.image_size, self.record.channels)
         counts = tuple(shard.samples for shard in self.record.splits["train"].shards)
@@ -98,7 +95,7 @@ class _Training:
 
     def _start(self) -> Progress:
         """Where to begin: nothing done, or the last checkpoint of a run that is resumed."""
-        settings = self.settings.model_dump(mode="json", include=_FIXED_FOR_A_RUN)
+        settings = fixed_settings(self.job)
         fresh = Progress(history=[], best_epoch=0, best_loss=float("inf"), settings=settings, dataset_fingerprint=self.record.fingerprint, resumed_from_epochs=[])
         self.best: list[np.ndarray] = []
         checkpoint = self.checkpoints.latest() if self.job.resume else None
@@ -107,12 +104,7 @@ class _Training:
                 print("no checkpoint can be read: the training starts from its first epoch", flush=True)
             return fresh
         progress = checkpoint.progress
-        if progress.dataset_fingerprint != self.record.fingerprint:
-            raise DataError(f"The run at {self.job.run} was trained on other data than {self.job.dataset} holds now")
-        for name, value in settings.items():
-            if progress.settings.get(name) != value:
-                flag = f"--{name.replace('_', '-')}"
-                raise UsageError("A resumed run keeps its settings", received=f"{flag} {value}", accepted=f"{flag} {progress.settings.get(name)}, as the run began")
+        check_resumable(progress, self.job, self.record.fingerprint)
         self.model.set_weights(checkpoint.weights)
         for variable, value in zip(self.optimizer.variables, checkpoint.optimizer, strict=True):
             variable.assign(value)

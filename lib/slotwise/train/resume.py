@@ -1,0 +1,35 @@
+"""Whether a run may go on from a checkpoint: the data and the settings that decide its weights have to be the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slotwise.contracts.job import TrainingJob
+from slotwise.errors import DataError, UsageError
+from slotwise.train.checkpoints import Progress
+
+# What the weights depend on, but for the learning rate, which may be lowered to save a run.
+_FIXED_FOR_A_RUN = {"model", "batch_size", "precision", "steps_per_epoch", "augment", "seed"}
+
+
+def fixed_settings(job: TrainingJob) -> dict[str, Any]:
+    """The settings that cannot change within a run, as JSON values."""
+    return job.settings.model_dump(mode="json", include=_FIXED_FOR_A_RUN)
+
+
+def check_resumable(progress: Progress, job: TrainingJob, fingerprint: str) -> None:
+    """Compares a checkpoint's progress with the job that is to go on from it.
+
+    Args:
+        fingerprint: that of the dataset as it is now.
+
+    Raises:
+        DataError: the dataset has changed.
+        UsageError: a setting has.
+    """
+    if progress.dataset_fingerprint != fingerprint:
+        raise DataError(f"The run at {job.run} was trained on other data than {job.dataset} holds now")
+    for name, value in fixed_settings(job).items():
+        if progress.settings.get(name) != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError("A resumed run keeps its settings", received=f"{flag} {value}", accepted=f"{flag} {progress.settings.get(name)}, as the run began")
