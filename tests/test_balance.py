@@ -99,6 +99,14 @@ def test_repeats_differ_by_one_copy_at_most_and_stay_in_training(spark: SparkSes
     assert {row[0] for row in rows} <= {sample["sample_id"] for sample in samples}
 
 
+def test_of_identical_pictures_the_one_in_the_test_split_stays(spark: SparkSession) -> None:
+    rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split in ("train", "test") for number in range(20)]
+    twins = [row(f"twin-{number}", "a", "train", picture=f"a-test-{number}") for number in range(20)]
+    ends = {each["id"]: each["status"] for each in balanced(spark, [*rows, *twins]).ends.collect()}
+    assert {ends[f"twin-{number}"] for number in range(20)} == {"identical-image"}
+    assert {ends[f"a-test-{number}"] for number in range(20)} == {"used"}
+
+
 def test_identical_pictures_are_in_one_split_once(spark: SparkSession) -> None:
     rows = [row(f"{label}{number}", label, picture=f"picture {number % 23}" if number % 3 else None) for label in "ab" for number in range(120)]
     rows += [row(f"lost{number}", "a", status="unreadable") for number in range(5)]

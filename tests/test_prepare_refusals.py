@@ -24,6 +24,7 @@ CALLS = {
     "input of the demo": Call("--input books.csv", ("draws its own", "books.csv", "--source covers, cifar10 or folder")),
     "existing dataset": Call("--dataset ready", ("a dataset already", "ready", "--overwrite")),
     "existing other directory": Call("--dataset other", ("not a dataset", "other", "--overwrite")),
+    "overwriting what is no dataset": Call("--dataset home --overwrite", ("something else than a dataset", "home", "another --dataset")),
     "unknown flag": Call("--class 3", ("--class", "--help")),
     "unknown source": Call("--source covrs", ("--source", "'covrs'", "demo, covers, cifar10 or folder")),
     "unknown format": Call("--format csv", ("--format", "'csv'", "tfrecord or parquet")),
@@ -47,6 +48,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "ready").mkdir()
     (directory / "ready" / "dataset.json").write_text("{}")
     (directory / "other").mkdir()
+    (directory / "home").mkdir()
+    (directory / "home" / "letters.txt").write_text("dear")
     (directory / "books.csv").write_text("categories,image\n['A'],http://127.0.0.1:9/a.jpg\n['B'],http://127.0.0.1:9/b.jpg\n")
     (directory / "bad.toml").write_text("per-clas = 20\n")
     return directory

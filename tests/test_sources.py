@@ -261,6 +261,18 @@ def test_folder_takes_images_of_any_name_and_nothing_else(spark: SparkSession, t
     assert [row["id"] for row in rows if row["status"]] == ["top.gif"]
 
 
+def test_folder_counts_files_of_no_bytes(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("cat/a.jpg", "cat/empty.png", "dog/empty.JPG", "dog/.hidden.png", "dog/empty.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"picture" if name == "cat/a.jpg" else b"")
+    rows = rows_of(read(spark, "folder", tmp_path))
+    assert [(row["row"], row["id"], row["label"], bytes(row["image"])) for row in rows] == [
+        (0, "cat/a.jpg", "cat", b"picture"),
+        (1, "cat/empty.png", "cat", b""),
+        (2, "dog/empty.JPG", "dog", b""),
+    ]
+
+
 def test_folder_says_what_is_wrong_with_the_input(spark: SparkSession, tmp_path: Path) -> None:
     for what in ("absent", "file"):
         (tmp_path / "file").write_text("x")

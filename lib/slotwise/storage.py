@@ -136,6 +136,13 @@ def children(uri: str) -> list[str]:
     return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
 
 
+def empty_files(uri: str) -> list[str]:
+    """URIs of the files of no bytes at any depth below a directory, sorted."""
+    fs, path = filesystem(uri)
+    found = fs.find(path, detail=True)
+    return [join(uri, posixpath.relpath(name, path)) for name, info in sorted(found.items()) if info["size"] == 0]
+
+
 def size(uri: str) -> int:
     fs, path = filesystem(uri)
     return int(fs.info(path)["size"])

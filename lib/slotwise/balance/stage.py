@@ -55,8 +55,11 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
 
 
 def _without_identical(known: DataFrame, seed: int) -> DataFrame:
-    """Of identical pictures the first in hash order stays; the others could put one picture into two splits."""
-    same = Window.partitionBy("picture").orderBy(order_unit_column("id", seed), "id")
+    """Of identical pictures one stays, for the others could put one picture into two splits.
+
+    It is the first in hash order, of those in the test split if there are any: an official test set stays whole.
+    """
+    same = Window.partitionBy("picture").orderBy(F.col("split") != "test", order_unit_column("id", seed), "id")
     repeats = F.col("status").isNull() & F.col("picture").isNotNull() & (F.row_number().over(same) > 1)
     good = known.where(F.col("status").isNull())
     bad = known.where(F.col("status").isNotNull())

@@ -26,6 +26,11 @@ class DatasetPaths:
         """Parquet table with the end of every input row: row, id, label, split, status, error."""
         return storage.join(self.root, "rows")
 
+    @property
+    def failed(self) -> str:
+        """Beside the dataset: how every row ended in an attempt that made none."""
+        return f"{self.root}.failed"
+
     def split(self, split: str) -> str:
         return storage.join(self.root, split)
 

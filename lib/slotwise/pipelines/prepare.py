@@ -43,10 +43,21 @@ def check(settings: PrepareSettings) -> PrepareSettings:
     if settings.input is not None and not storage.exists(settings.input):
         raise UsageError("The input does not exist", received=f"--input {settings.input}", accepted="a file or directory that exists")
     assert settings.dataset is not None
-    if storage.exists(settings.dataset) and not settings.overwrite:
-        state = "a dataset" if storage.exists(DatasetPaths(settings.dataset).record) else "something that is not a dataset"
-        raise UsageError(f"There is {state} already", received=f"--dataset {settings.dataset}", accepted="another --dataset, or --overwrite to replace it")
+    _check_place(settings.dataset, settings.overwrite)
     return settings
+
+
+def _check_place(dataset: str, overwrite: bool) -> None:
+    """Sees that nothing is at the dataset's place but, with `overwrite`, a dataset or what is left of one."""
+    if not storage.exists(dataset):
+        return
+    names = {name for name in storage.children(dataset) if not name.startswith((".", "_"))}
+    if not storage.is_directory(dataset) or not names <= {"dataset.json", "explore", "rows", *SPLITS}:
+        # --overwrite removes the whole directory: nobody means their home, or the input.
+        raise UsageError("There is something else than a dataset already, which is not replaced", received=f"--dataset {dataset}", accepted="another --dataset")
+    if not overwrite:
+        state = "a dataset" if "dataset.json" in names else "a directory that is not a dataset"
+        raise UsageError(f"There is {state} already", received=f"--dataset {dataset}", accepted="another --dataset, or --overwrite to replace it")
 
 
 def start_session(settings: PrepareSettings) -> SparkSession:
@@ -79,6 +90,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
         check_files(target.root, record)
         storage.replace_directory(target.root, dataset)
+        storage.delete(DatasetPaths(dataset).failed)
     return record
 
 
@@ -141,7 +153,7 @@ def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFra
     print(f"{fetched.attempted:,} images wanted; not usable: {reasons}", flush=True)
     if settings.source not in DOWNLOADED or fetched.failed_share <= settings.max_failed:
         return
-    kept = storage.join(storage.parent(settings.dataset), f"{storage.name(settings.dataset)}.failed")
+    kept = DatasetPaths(settings.dataset).failed
     storage.delete(kept)
     unused = gathered.select("id", "split", F.coalesce("status", F.lit(Status.SPARE.value)).alias("status"), "error")
     accounting = _write_ends(spark, rows, unused, DatasetPaths(kept).rows)

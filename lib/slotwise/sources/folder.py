@@ -43,7 +43,16 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 def _files(spark: SparkSession, root: str) -> DataFrame:
     patterns = ("".join(f"[{letter}{letter.upper()}]" for letter in ending) for ending in ENDINGS)
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", f"*.{{{','.join(patterns)}}}")
-    return reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
+    files = reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
+    # Spark's reader passes over files of no bytes; here they are rows like any other, and end as unreadable.
+    found = [uri for uri in storage.empty_files(root) if _is_image(uri[len(root) + 1 :])]
+    empty = [(storage.for_spark(uri).replace("file:///", "file:/"), bytearray()) for uri in found]  # as Spark spells paths
+    return files.unionByName(spark.createDataFrame(empty, files.schema)) if empty else files
+
+
+def _is_image(relative: str) -> bool:
+    """Whether Spark's reader would take a file for an image: by its ending, and hidden nowhere on the way to it."""
+    return relative.lower().rpartition(".")[2] in ENDINGS and not any(part.startswith((".", "_")) for part in relative.split("/"))
 
 
 def _catalogue(files: DataFrame, root: str) -> DataFrame:
