@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from slotwise import storage
+from slotwise.cluster.cores import own_cores
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
@@ -51,7 +52,8 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
     log.send(f"slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
     with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
         outcome = Path(scratch) / "outcome.json"
-        exit_code, tail, is_hung = _train(job, Path(scratch), outcome, slot, log)
+        hosts = [each["host"] for each in placement]
+        exit_code, tail, is_hung = _train(job, Path(scratch), outcome, slot, hosts, log)
         log.close()
         if exit_code == SlotExit.DONE:
             result = TrainingResult.model_validate_json(outcome.read_text())
@@ -91,7 +93,7 @@ def _placement(slot: int, job: TrainingJob) -> dict[str, Any]:
     return {"slot": slot, "host": socket.gethostname(), "cores": job.settings.cores_per_slot, "gpus": [gpu for gpu in gpus.split(",") if gpu]}
 
 
-def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) -> tuple[int, list[str], bool]:
+def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, hosts: list[str], log: Any) -> tuple[int, list[str], bool]:
     """Runs the training process to its end; returns its exit code, its last lines, and whether it had to be ended as hung."""
     job_file, heartbeat = scratch / "job.json", scratch / "heartbeat"
     job_file.write_text(job.model_dump_json())
@@ -99,6 +101,7 @@ def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) 
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(job.settings.cores_per_slot)
     )
+    _keep_to_cores(process.pid, hosts, slot, job.settings.cores_per_slot)
     watch = _HangWatch(process, heartbeat, job.settings.slot_timeout)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     assert process.stdout is not None
@@ -113,6 +116,14 @@ def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, log: Any) 
             process.kill()
         exit_code = process.wait()
     return exit_code, list(tail), watch.has_struck
+
+
+def _keep_to_cores(pid: int, hosts: list[str], slot: int, cores: int) -> None:
+    """Holds a process that has just started, and so all its threads to come, to the slot's cores (Linux)."""
+    if hasattr(os, "sched_setaffinity"):
+        chosen = own_cores(hosts, slot, cores, sorted(os.sched_getaffinity(0)))
+        if chosen is not None:
+            os.sched_setaffinity(pid, chosen)
 
 
 class _HangWatch:
