@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.ml.torch.log_communication import LogStreamingServer  # type: ignore[attr-defined]
 from pyspark.sql import SparkSession
 from spark_tensorflow_distributor import MirroredStrategyRunner
 
 from slotwise import storage
 from slotwise.cluster import placement
 from slotwise.cluster.console import failed_tasks_unsaid
+from slotwise.cluster.logs import LogServer
 from slotwise.cluster.slot import run_slot
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
@@ -35,18 +35,15 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     # The runner's own messages repeat what ours say; it sets its logger's level itself, so a filter drops them.
     logging.getLogger("MirroredStrategyRunner").addFilter(_warnings_only)
     title = f"train {job.model} on {slots} slot{'s' if slots > 1 else ''}"
-    host = str(spark.sparkContext.getConf().get("spark.driver.host"))
-    server = LogStreamingServer()
-    server.start()
+    conf = spark.sparkContext.getConf()
+    host = str(conf.get("spark.driver.host"))
     storage.delete(RunPaths(job.run).failures)
     try:
-        with phase(spark, title), failed_tasks_unsaid(spark):
+        with LogServer(str(conf.get("spark.driver.bindAddress", host))) as server, phase(spark, title), failed_tasks_unsaid(spark):
             runner = MirroredStrategyRunner(num_slots=slots, use_gpu=job.settings.use_gpu, use_custom_strategy=True)
             outcome: dict[str, Any] = runner.run(run_slot, job_json=job.model_dump_json(), log_address=(host, server.port))
     except (Py4JJavaError, PySparkException) as error:
         raise _failure(job, error) from error
-    finally:
-        server.shutdown()
     executors = placement.executors_of(spark, title)
     slot_records = [
         SlotRecord(executor=executors.get(slot["slot"], "unknown"), logical_shards=[], **slot) for slot in outcome["placement"]
