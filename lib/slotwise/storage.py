@@ -9,23 +9,19 @@ import posixpath
 import re
 import shutil
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
 import fsspec
 
 from slotwise.errors import DataError, UsageError
+from slotwise.hdfs import at_once as at_once
+from slotwise.hdfs import connect, outlast, rename_on_hdfs
 
 _CHUNK = 4 * 1024 * 1024
-
-# A NameNode that restarts is waited for, up to half a minute; the driver's own 15 attempts would take minutes over a mistyped host.
-_HDFS_OPTIONS = {"dfs.client.failover.max.attempts": "5"}
-_REACHED: set[str] = set()
-
-# fsspec forgets its file systems in a forked child. With the last reference hdfs-native's would shut down there, and wait for
-# ever for threads that a fork does not copy: even starting Java from Python would hang.
-_KEPT: dict[int, fsspec.AbstractFileSystem] = {}
 
 
 def normalise(uri: str) -> str:
@@ -98,66 +94,51 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         return fsspec.filesystem("file"), local_path(uri)
     try:
         if urlparse(uri).scheme == "hdfs":
-            return _hdfs(uri)
+            return connect(uri)
         fs, path = fsspec.core.url_to_fs(uri)
     except Exception as error:
         raise DataError(f"The storage of {uri} cannot be used: {error}") from error
     return fs, path
 
 
-def _hdfs(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    from hdfs_native.fsspec import HdfsFileSystem
-
-    fsspec.register_implementation("hdfs", HdfsFileSystem, clobber=True)
-    fs, path = fsspec.core.url_to_fs(uri, **_HDFS_OPTIONS)
-    _KEPT[id(fs)] = fs
-    address = urlparse(uri).netloc
-    if address not in _REACHED:
-        fs.exists("/")
-        _REACHED.add(address)
-    return fs, path
-
-
 def exists(uri: str) -> bool:
     fs, path = filesystem(uri)
-    return bool(fs.exists(path))
+    return outlast(uri, lambda: bool(fs.exists(path)))
 
 
 def is_directory(uri: str) -> bool:
     fs, path = filesystem(uri)
-    return bool(fs.exists(path) and fs.isdir(path))
+    return outlast(uri, lambda: bool(fs.exists(path) and fs.isdir(path)))
 
 
 def children(uri: str) -> list[str]:
     """The names directly under a directory, sorted; an absent directory has none."""
     fs, path = filesystem(uri)
-    if not fs.exists(path):
-        return []
-    return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
+    entries = outlast(uri, lambda: fs.ls(path, detail=False) if fs.exists(path) else [])
+    return sorted(posixpath.basename(entry.rstrip("/")) for entry in entries)
 
 
 def empty_files(uri: str) -> list[str]:
     """URIs of the files of no bytes at any depth below a directory, sorted."""
     fs, path = filesystem(uri)
-    found = fs.find(path, detail=True)
+    found = outlast(uri, lambda: fs.find(path, detail=True))
     return [join(uri, posixpath.relpath(name, path)) for name, info in sorted(found.items()) if info["size"] == 0]
 
 
 def size(uri: str) -> int:
     fs, path = filesystem(uri)
-    return int(fs.info(path)["size"])
+    return outlast(uri, lambda: int(fs.info(path)["size"]))
 
 
 def make_directory(uri: str) -> None:
     fs, path = filesystem(uri)
-    fs.makedirs(path, exist_ok=True)
+    outlast(uri, lambda: fs.makedirs(path, exist_ok=True))
 
 
 def delete(uri: str) -> None:
     """Removes a file or a whole directory; what is not there is already removed."""
     fs, path = filesystem(uri)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    outlast(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
 
 
 def rename(source: str, target: str) -> None:
@@ -168,9 +149,7 @@ def rename(source: str, target: str) -> None:
         os.makedirs(os.path.dirname(target_path), exist_ok=True)
         os.replace(path, target_path)
     elif urlparse(source).scheme == "hdfs":
-        fs.makedirs(posixpath.dirname(target_path), exist_ok=True)
-        replaces_file = fs.exists(target_path) and not fs.isdir(target_path)
-        fs.client.rename(path, target_path, replaces_file)
+        rename_on_hdfs(source, target, replace=True)
     else:
         fs.mv(path, target_path, recursive=True)
 
@@ -193,24 +172,82 @@ def temporary(uri: str) -> str:
 
 def read_bytes(uri: str) -> bytes:
     fs, path = filesystem(uri)
-    try:
+
+    def read() -> bytes:
         with fs.open(path, "rb") as handle:
             return bytes(handle.read())
+
+    try:
+        return outlast(uri, read)
     except FileNotFoundError as error:
         raise DataError(f"{uri} does not exist") from error
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Writes a whole file under a temporary name, then renames it into place."""
-    fs, _ = filesystem(uri)
-    scratch = temporary(uri)
-    make_directory(parent(uri))
+    """Writes a whole file under a temporary name, whose size is checked, then renames it into place."""
+    _write(uri, lambda target: target.write(content), len(content))
+
+
+def create_exclusively(uri: str, content: bytes) -> bool:
+    """Writes a file that must not exist yet; false if it does.
+
+    Of several callers at the same time one is told true, on local paths and on HDFS; other storages are looked at first.
+    """
+    if is_local(uri):
+        return _create_locally(local_path(uri), content)
+    if urlparse(uri).scheme == "hdfs":
+        try:
+            _write(uri, lambda target: target.write(content), len(content), replace=False)
+        except FileExistsError:
+            return False
+        return True
+    if exists(uri):
+        return False
+    write_bytes(uri, content)
+    return True
+
+
+def _create_locally(path: str, content: bytes) -> bool:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
-        with fs.open(filesystem(scratch)[1], "wb") as handle:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)
-        rename(scratch, uri)
     except BaseException:
-        delete(scratch)
+        os.remove(path)
+        raise
+    return True
+
+
+def _write(uri: str, fill: Callable[[BinaryIO], object], expected: int, *, replace: bool = True) -> None:
+    """Has `fill` write a file of `expected` bytes under a temporary name, checks its size and renames it.
+
+    Raises:
+        DataError: the file has another size than expected.
+        FileExistsError: something is there, and `replace` is false (HDFS only).
+    """
+    scratch = temporary(uri)
+    fs, path = filesystem(scratch)
+
+    def attempt() -> None:
+        make_directory(parent(uri))
+        with fs.open(path, "wb") as target:
+            fill(target)
+        if (written := size(scratch)) != expected:
+            raise DataError(f"{uri} was written with {written} bytes instead of {expected}")
+
+    try:
+        outlast(uri, attempt)
+        if replace:
+            rename(scratch, uri)
+        else:
+            rename_on_hdfs(scratch, uri, replace=False)
+    except BaseException:
+        with at_once(), suppress(OSError, RuntimeError):  # what went wrong first is what counts
+            delete(scratch)
         raise
 
 
@@ -232,19 +269,12 @@ def write_json(uri: str, value: Any) -> None:
 
 def upload(local: str, uri: str) -> None:
     """Copies a local file to `uri`, through a temporary name whose size is checked before the rename."""
-    fs, _ = filesystem(uri)
-    scratch = temporary(uri)
-    make_directory(parent(uri))
-    try:
-        with open(local, "rb") as source, fs.open(filesystem(scratch)[1], "wb") as target:
+
+    def copy(target: BinaryIO) -> None:
+        with open(local, "rb") as source:
             shutil.copyfileobj(source, target, _CHUNK)
-        written, expected = size(scratch), os.path.getsize(local)
-        if written != expected:
-            raise DataError(f"{uri} was written with {written} bytes instead of {expected}")
-        rename(scratch, uri)
-    except BaseException:
-        delete(scratch)
-        raise
+
+    _write(uri, copy, os.path.getsize(local))
 
 
 def download(uri: str, local: str) -> str:
@@ -253,31 +283,37 @@ def download(uri: str, local: str) -> str:
     Raises:
         DataError: the file does not exist.
     """
-    fs, path = filesystem(uri)
     os.makedirs(os.path.dirname(os.path.abspath(local)), exist_ok=True)
     scratch = f"{local}.{uuid.uuid4().hex[:12]}.tmp"
-    digest = hashlib.sha256()
+
+    def copy() -> str:
+        with open(scratch, "wb") as target:
+            return _digest(uri, target.write)
+
     try:
-        with fs.open(path, "rb") as source, open(scratch, "wb") as target:
-            while chunk := source.read(_CHUNK):
-                digest.update(chunk)
-                target.write(chunk)
+        checksum = outlast(uri, copy)
         os.replace(scratch, local)
     except FileNotFoundError as error:
         raise DataError(f"{uri} does not exist") from error
     finally:
         if os.path.exists(scratch):
             os.remove(scratch)
-    return digest.hexdigest()
+    return checksum
 
 
 def sha256(uri: str) -> str:
     """SHA-256 of a file's bytes as its storage gives them, as hexadecimal text."""
+    return outlast(uri, lambda: _digest(uri, len))
+
+
+def _digest(uri: str, each: Callable[[bytes], object]) -> str:
+    """SHA-256 of a file whose chunks go to `each` as they are read."""
     fs, path = filesystem(uri)
     digest = hashlib.sha256()
     with fs.open(path, "rb") as handle:
         while chunk := handle.read(_CHUNK):
             digest.update(chunk)
+            each(chunk)
     return digest.hexdigest()
 
 
