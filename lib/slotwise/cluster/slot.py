@@ -28,15 +28,18 @@ _TAIL_LINES = 100
 # A slot that only lost its peer fails later than the peer, so that Spark reports the cause and not its echo.
 _ECHO_SECONDS = 10.0
 _HEARTBEAT_CHECK_SECONDS = 0.5
-# TensorFlow's greetings, which say nothing about the training.
-_NOISE = ("E0000", "I0000", "W0000", "WARNING: All log messages before absl", "To enable the following instructions")
+# TensorFlow's greetings and its farewell, which say nothing about the training; a peer's loss is told in a line of our own.
+_NOISE = (
+    "E0000", "I0000", "W0000", "WARNING: All log messages before absl", "To enable the following instructions",
+    "Additional GRPC error information", ":UNKNOWN:Error received from peer",
+)  # fmt: skip
 
 
 def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
     """Trains one slot; called by MirroredStrategyRunner, which has set `TF_CONFIG` and `CUDA_VISIBLE_DEVICES`.
 
     Returns:
-        on the chief slot, the result and the placement of all slots as plain JSON values.
+        on the chief slot, the result (or how it was stopped) and the placement of all slots as plain JSON values.
 
     Raises:
         TrainingFailed: the training process ended with an error, which is also kept in `RUN/failures`.
@@ -58,6 +61,8 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
         if exit_code == SlotExit.DONE:
             result = TrainingResult.model_validate_json(outcome.read_text())
             return {"result": result.model_dump(mode="json"), "placement": placement}
+        if exit_code == SlotExit.STOPPED:  # not a failure: Spark does not report those of an application that is ending
+            return {"stopped": outcome.read_text(), "placement": placement}
         explained = outcome.exists()
         message = outcome.read_text() if explained else _unexplained(exit_code, is_hung, job)
     failure = SlotFailure(

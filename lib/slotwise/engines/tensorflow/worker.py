@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from slotwise.contracts.job import SlotExit, TrainingJob
-from slotwise.errors import SlotwiseError
+from slotwise.errors import Interrupted, SlotwiseError
 
 _PARENT_CHECK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 1.0
@@ -39,19 +39,22 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
         if heartbeat_file:
             _beat(Path(heartbeat_file))
         result = train(job, slots)
+    except Interrupted as error:
+        Path(outcome_file).write_text(str(error))
+        slots.part()
+        return SlotExit.STOPPED
     except SlotwiseError as error:
         Path(outcome_file).write_text(str(error))
         return SlotExit.FAILED
-    except lost_peer:
-        traceback.print_exc()
-        return SlotExit.PEER_LOST
-    except tf.errors.InternalError as error:
-        traceback.print_exc()
-        return SlotExit.PEER_LOST if "ollective" in str(error) else SlotExit.FAILED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, lost_peer) or (isinstance(error, tf.errors.InternalError) and "ollective" in str(error)):
+            # Not this slot's fault, so no traceback: the slot that went away tells its own story.
+            print(f"lost another slot ({str(error).splitlines()[0]})", flush=True)
+            return SlotExit.PEER_LOST
         traceback.print_exc()
         return SlotExit.FAILED
     Path(outcome_file).write_text(result.model_dump_json())
+    slots.part()
     return SlotExit.DONE
 
 
