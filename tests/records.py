@@ -6,7 +6,7 @@ from typing import Any
 
 from slotwise import storage
 from slotwise.contracts.paths import RunPaths
-from slotwise.contracts.run import VERSION, EpochRecord, RunRecord, SlotRecord
+from slotwise.contracts.run import VERSION, AuditRecord, EpochRecord, RunRecord, SlotRecord
 
 SETTINGS = {
     "batch_size": 64,
@@ -67,8 +67,9 @@ def run_record(*, slots: int = 1, epochs: int = 3, settings: dict[str, Any] | No
         "placement": [slot_record(slot, slots) for slot in range(slots)],
         "settings": {**SETTINGS, **(settings or {})},
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1"},
-        "resumed_from_epochs": [],
+        "resumed_from": [],
         "restarts": [],
+        "audit": AuditRecord(samples=768, epochs=epochs, per_epoch=768, faults=[]),
         "class_names": ["Cooking", "Fiction", "History"],
     }
     return RunRecord(**{**values, **fields})

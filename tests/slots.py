@@ -13,13 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from slotwise import storage
 from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.settings.train import TrainSettings
+from slotwise.train.checkpoints import Arrays, Checkpoints, weight_difference
 
 LIMIT_SECONDS = 180.0
 
@@ -76,18 +73,16 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         ]
 
 
-def last_weights(job: TrainingJob) -> list[npt.NDArray[np.float64]]:
+def last_weights(job: TrainingJob) -> Arrays:
     """The weights in a run's newest checkpoint."""
-    directory = RunPaths(job.run).checkpoints
-    newest = max(name for name in storage.children(directory) if name.startswith("epoch-"))
-    with np.load(storage.local_path(storage.join(directory, newest))) as arrays:
-        return [arrays[name] for name in sorted(arrays.files) if name.startswith("weight-")]
+    newest = Checkpoints(RunPaths(job.run).checkpoints).latest()
+    assert newest is not None
+    return newest.weights
 
 
 def largest_difference(job: TrainingJob, other: TrainingJob) -> float:
     """Largest absolute difference between two runs' weights."""
-    pairs = zip(last_weights(job), last_weights(other), strict=True)
-    return max(float(np.abs(one - two).max()) for one, two in pairs)
+    return weight_difference(job.run, other.run)
 
 
 def _wait(process: subprocess.Popen[Any], deadline: float) -> int:

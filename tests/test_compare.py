@@ -16,7 +16,7 @@ from slotwise.compare import statistics, table
 from slotwise.compare.table import Run
 from slotwise.contracts.comparison import ComparisonRow
 from slotwise.contracts.paths import ComparisonPaths
-from slotwise.contracts.run import RunRecord
+from slotwise.contracts.run import Position, RunRecord
 from slotwise.errors import DataError, UsageError
 
 FROZEN = ["model", "engine", "slots", "repeats", "accuracy_mean", "accuracy_std", "loss_mean", "seconds_mean", "images_per_second", "speedup", "efficiency", "accuracy_difference_points"]
@@ -239,7 +239,7 @@ def test_markdown_cells_do_not_break_the_table(tmp_path: Path) -> None:
 def test_resumed_runs_and_differing_versions_are_pointed_out(tmp_path: Path) -> None:
     uris = [
         write_run(str(tmp_path / "a"), run_record()),
-        write_run(str(tmp_path / "b"), run_record(slots=2, resumed_from_epochs=[1], versions={"tensorflow": "2.20.0", "keras": "3.15.1"})),
+        write_run(str(tmp_path / "b"), run_record(slots=2, resumed_from=[Position(epoch=1, step=0)], versions={"tensorflow": "2.20.0", "keras": "3.15.1"})),
     ]
     text = compare.markdown(compare.compare_runs(uris, str(tmp_path / "out"), overwrite=False, command="compare"))
     assert f"not those of one undisturbed run: {uris[1]}" in text

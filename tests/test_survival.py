@@ -1,63 +1,30 @@
-"""A run outlives its slots: real processes killed and stopped on a real cluster, and the same weights in the end."""
+"""A run outlives its slots and its driver: real processes killed and stopped on a real cluster, and the same weights in the end."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from benchmarks import faults
 
-from job_runs import TRAIN, put, tiny_dataset
+from job_runs import COUNTS, put, tiny_dataset
 from slots import make_job, run_slots
 from slotwise import storage
 from slotwise.contracts import run as runs
-from slotwise.contracts.paths import RunPaths
 from slotwise.localcluster.cluster import LocalCluster
-from slotwise.train.checkpoints import Checkpoints
+from slotwise.train.checkpoints import weight_difference
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-EPOCHS = 12
+EPOCHS = 8
 # Struck once this epoch is over; enough are left that the run is still training then.
 STRUCK_AFTER = 2
 SETTINGS = {"model": "simple", "epochs": EPOCHS, "batch_size": 16, "precision": "float64", "augment": ["flip", "rotate"]}
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def kill_training(task: int) -> None:
-    (training,) = children_of(task)
-    os.kill(training, signal.SIGKILL)
-
-
-def stop_training(task: int) -> None:
-    (training,) = children_of(task)
-    os.kill(training, signal.SIGSTOP)
-
-
-def kill_executor(task: int) -> None:
-    daemon = parent_of(task)
-    os.kill(parent_of(daemon), signal.SIGKILL)
-
-
-FAULTS: dict[str, tuple[Callable[[int], None], str]] = {
-    "training process killed": (kill_training, "SIGKILL"),
-    "training process stopped": (stop_training, "no sign of life for 5 s"),
-    "executor killed": (kill_executor, "lost an executor"),
-}
+FLAGS = f"--model simple --epochs {EPOCHS} --batch-size 16 --precision float64 --augment flip,rotate --checkpoint-steps 3 --slot-timeout 5".split()
+WHEN = f"epoch {STRUCK_AFTER}/{EPOCHS}  done"
+AUDIT = f"each of {COUNTS[0]} ids exactly once in each of {EPOCHS} epochs"
 
 
 @pytest.fixture(scope="module")
@@ -80,48 +47,46 @@ def dataset(cluster: LocalCluster, local_dataset: str) -> Iterator[str]:
     storage.delete(uri)
 
 
-@pytest.mark.parametrize("fault", list(FAULTS))
-def test_a_run_that_loses_a_slot_ends_where_the_undisturbed_one_does(cluster: LocalCluster, dataset: str, undisturbed: str, fault: str) -> None:
-    strike, reason = FAULTS[fault]
-    run = storage.join(storage.parent(dataset), fault.replace(" ", "-"))
-    output = _train_and_strike(cluster, dataset, run, strike)
+@pytest.fixture
+def run(dataset: str) -> str:
+    return storage.join(storage.parent(dataset), f"run-{uuid.uuid4().hex[:8]}")
+
+
+# The chief, which writes the checkpoints and leads TensorFlow's cluster, is one of those that are struck.
+@pytest.mark.parametrize(
+    ("fault", "slot", "reason"),
+    [(faults.kill_training, 0, "SIGKILL"), (faults.stop_training, 1, "no sign of life for 5 s"), (faults.kill_executor, 1, "lost an executor")],
+)
+def test_a_run_that_loses_a_slot_ends_where_the_undisturbed_one_does(
+    cluster: LocalCluster, dataset: str, run: str, undisturbed: str, fault: faults.Fault, slot: int, reason: str
+) -> None:
+    training = faults.train(cluster.master, ["--dataset", dataset, "--run", run, "--slots", "2", *FLAGS], fault=fault, slot=slot, when=WHEN)
+    assert training.driver.returncode == 0, training.output
     record = runs.load(run)
     assert len(record.epochs) == EPOCHS
     assert [restart.slots for restart in record.restarts] == [2]
     assert reason in record.restarts[0].reason
-    assert "restart 1 of at most 3" in output
-    assert record.resumed_from_epochs[0] >= STRUCK_AFTER
-    assert _largest_difference(run, undisturbed) <= 1e-8
+    assert "restart 1 of at most 3" in training.output
+    assert record.resumed_from[0].epoch >= STRUCK_AFTER - 1  # the last epoch may still have been on its way to the storage
+    assert str(record.audit) == AUDIT
+    assert "running.json" not in storage.children(run)
+    assert weight_difference(run, undisturbed) <= 1e-8
 
 
-def _largest_difference(first: str, second: str) -> float:
-    newest = [Checkpoints(RunPaths(run).checkpoints).latest() for run in (first, second)]
-    assert newest[0] is not None
-    assert newest[1] is not None
-    return max(float(np.abs(a - b).max()) for a, b in zip(newest[0].weights, newest[1].weights, strict=True))
-
-
-def _train_and_strike(cluster: LocalCluster, dataset: str, run: str, strike: Callable[[int], None]) -> str:
-    """Trains on two slots by spark-submit, strikes slot 1's task in mid-run; returns what the driver printed."""
-    submit = Path(sys.executable).parent / "spark-submit"
-    flags = ["--epochs", str(EPOCHS), "--batch-size", "16", "--model", "simple", "--precision", "float64", "--augment", "flip,rotate"]
-    command = [str(submit), "--master", cluster.master, TRAIN, "--dataset", dataset, "--run", run, "--slots", "2", "--slot-timeout", "5", *flags]
-    task, lines = 0, []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
-        try:
-            assert driver.stdout is not None
-            for line in driver.stdout:
-                lines.append(line)
-                if started := re.search(r"slot 1 \| starts on .*, process (\d+)", line):
-                    task = int(started[1])
-                if f"epoch {STRUCK_AFTER}/{EPOCHS}  done" in line:
-                    strike(task)
-        finally:
-            if driver.poll() is None:
-                try:
-                    driver.wait(60)
-                except subprocess.TimeoutExpired:
-                    os.killpg(driver.pid, signal.SIGKILL)
-    output = "".join(lines)
-    assert driver.returncode == 0, output[-5000:]
-    return output
+@pytest.mark.parametrize(("fault", "exit_code"), [(faults.kill_driver, -9), (faults.end_driver, 143)])
+def test_a_run_whose_driver_ends_is_resumed_on_one_slot(
+    cluster: LocalCluster, dataset: str, run: str, undisturbed: str, fault: faults.Fault, exit_code: int
+) -> None:
+    flags = ["--dataset", dataset, "--run", run, *FLAGS]
+    struck = faults.train(cluster.master, [*flags, "--slots", "2"], fault=fault, when=WHEN)
+    assert struck.driver.returncode == exit_code, struck.output
+    if fault is faults.end_driver:
+        assert "error: The training was stopped as asked; a checkpoint holds everything up to epoch " in struck.output
+        assert f"Go on with --resume --run {run}" in struck.output
+        assert "Exception" not in struck.output
+    resumed = faults.train(cluster.master, [*flags, "--slots", "1", "--resume"])
+    assert resumed.driver.returncode == 0, resumed.output
+    record = runs.load(run)
+    assert (len(record.epochs), record.slots, str(record.audit)) == (EPOCHS, 1, AUDIT)
+    assert record.resumed_from[0].epoch >= STRUCK_AFTER - 1  # the last epoch may still have been on its way to the storage
+    assert weight_difference(run, undisturbed) <= 1e-8

@@ -16,7 +16,7 @@ import pytest
 from job_runs import COUNTS, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
-from slotwise.contracts.run import RunRecord
+from slotwise.contracts.run import Position, RunRecord
 from slotwise.localcluster.cluster import LocalCluster
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_history_server_lists_the_training_in_words(two_slots: Trained, history:
 
 def test_resumed_run_goes_on_with_fewer_slots(two_slots: Trained, by_plain_keras: dict[str, tuple[int, float, float]], resumed: Trained) -> None:
     record = resumed.record
-    assert record.resumed_from_epochs == [2]
+    assert record.resumed_from == [Position(epoch=2, step=0)]
     assert record.slots == len(record.placement) == 1
     assert [epoch.loss for epoch in record.epochs[:2]] == [epoch.loss for epoch in two_slots.record.epochs]
     assert [epoch.epoch for epoch in record.epochs] == [1, 2, 3]

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-JOBS = ("prepare", "train_distributed", "compare")
+JOBS = ("prepare", "train_distributed", "compare", "audit")
 
 
 class Settings(BaseModel):

@@ -34,5 +34,11 @@ class TrainingFailed(SlotwiseError):
     """A slot's training ended with an error of its own."""
 
 
+class Interrupted(SlotwiseError):
+    """A run that was ended from outside and left a checkpoint to go on from; the exit code is that of a program ended by Ctrl-C."""
+
+    exit_code = 130
+
+
 class SlotsLost(TrainingFailed):
     """Slots went away by no fault of the program: another attempt may succeed."""

@@ -18,7 +18,7 @@ from slotwise.cluster.slot import run_slot
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import SlotRecord
-from slotwise.errors import SlotsLost, TrainingFailed
+from slotwise.errors import Interrupted, SlotsLost, TrainingFailed
 from slotwise.session import phase
 
 
@@ -26,6 +26,7 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     """Trains a job on `job.settings.slots` slots.
 
     Raises:
+        Interrupted: the slots were asked to stop, and left a checkpoint.
         SlotsLost: slots or executors went away; another launch may go on from the last checkpoint.
         TrainingFailed: a slot failed; the message ends with that slot's own last lines.
     """
@@ -44,6 +45,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
             outcome: dict[str, Any] = runner.run(run_slot, job_json=job.model_dump_json(), log_address=(host, server.port))
     except (Py4JJavaError, PySparkException) as error:
         raise _failure(job, error) from error
+    if "stopped" in outcome:
+        raise Interrupted(f"The training was {outcome['stopped']}. Go on with --resume --run {job.run}")
     executors = placement.executors_of(spark, title)
     slot_records = [
         SlotRecord(executor=executors.get(slot["slot"], "unknown"), logical_shards=[], **slot) for slot in outcome["placement"]

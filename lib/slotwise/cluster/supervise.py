@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from slotwise.cluster import launch, preflight
+from slotwise.cluster.interruption import Interruption
 from slotwise.contracts.job import TrainingJob, TrainingResult
 from slotwise.contracts.run import RestartRecord, SlotRecord
-from slotwise.errors import SlotsLost
+from slotwise.errors import Interrupted, SlotsLost
 from slotwise.settings.train import TrainSettings
 
 _FIRST_PAUSE_SECONDS = 2.0
@@ -31,21 +32,30 @@ def train_to_the_end(spark: SparkSession, job: TrainingJob) -> Trained:
     A barrier stage is not retried by Spark, so the driver does it. Errors of the program itself are not retried.
 
     Raises:
+        Interrupted: a signal ended it; the slots left a checkpoint.
         SlotsLost: slots were lost once too often, or too few are left to go on with.
         TrainingFailed: a slot failed by itself.
     """
+    with Interruption(spark, job.run) as interruption:
+        return _train(spark, job, interruption)
+
+
+def _train(spark: SparkSession, job: TrainingJob, interruption: Interruption) -> Trained:
     began, restarts, attempt = time.monotonic(), list[RestartRecord](), job
     while True:
         try:
             result, placement = launch.launch(spark, attempt)
             return Trained(result, placement, restarts)
         except SlotsLost as lost:
+            if interruption.is_asked:
+                raise Interrupted(f"The training was stopped while slots were lost. Go on with --resume --run {job.run}") from lost
             if len(restarts) >= job.settings.restarts:
                 raise
+            print(lost, flush=True)
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** len(restarts))
             slots = _slots_to_go_on_with(spark, job.settings, lost)
             restarts.append(RestartRecord(reason=str(lost), slots=slots, seconds=time.monotonic() - began))
-            print(f"{lost}\nrestart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
+            print(f"restart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
             attempt = job.model_copy(update={"resume": True, "settings": job.settings.model_copy(update={"slots": slots})})
 
 

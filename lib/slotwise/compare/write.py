@@ -85,7 +85,7 @@ def _compared(run: Run) -> ComparedRun:
         images_per_second=record.images_per_second,
         epoch_loss=[finite(epoch.loss) for epoch in record.epochs],
         epoch_validation_loss=[finite(epoch.validation_loss) for epoch in record.epochs],
-        resumed_from_epochs=record.resumed_from_epochs,
+        resumed_from=record.resumed_from,
     )
 
 

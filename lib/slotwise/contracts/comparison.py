@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from slotwise.contracts.run import Position
+
 VERSION = 1
 
 
@@ -64,7 +66,7 @@ class ComparedRun(BaseModel):
     images_per_second: float
     epoch_loss: list[float | None]
     epoch_validation_loss: list[float | None]
-    resumed_from_epochs: list[int]
+    resumed_from: list[Position]
 
 
 class ComparisonRecord(BaseModel):

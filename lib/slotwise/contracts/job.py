@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from slotwise.contracts.run import EpochRecord
+from slotwise.contracts.run import EpochRecord, Position
 from slotwise.settings.train import TrainSettings
 
 
@@ -47,7 +47,7 @@ class TrainingResult(BaseModel):
     test_accuracy: float
     test_images: int
     parameters: int
-    resumed_from_epochs: list[int]
+    resumed_from: list[Position]
     versions: dict[str, str]
 
 
@@ -58,6 +58,8 @@ class SlotExit(IntEnum):
     FAILED = 1
     # Not this slot's own fault: another one went away, or never came.
     PEER_LOST = 75
+    # By a signal to the driver; a checkpoint holds all that was done.
+    STOPPED = 76
     # Ended by an alarm, the one thing that reaches a process while TensorFlow waits; the number is `subprocess`'s for a signal.
     RENDEZVOUS_TIMEOUT = -signal.SIGALRM
 

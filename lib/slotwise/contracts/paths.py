@@ -65,6 +65,24 @@ class RunPaths:
     def audit(self) -> str:
         return storage.join(self.root, "audit")
 
+    def audit_epoch(self, epoch: int) -> str:
+        """Parquet table of what an epoch (from 1) fed: step, slot, shard, record."""
+        return storage.join(self.audit, f"epoch-{epoch:05d}.parquet")
+
+    def audit_ids(self, shard: int) -> str:
+        """Parquet table of a training shard's ids in the order of its records."""
+        return storage.join(self.audit, "ids", f"shard-{shard:05d}.parquet")
+
+    @property
+    def stop(self) -> str:
+        """There while the slots are asked to leave a checkpoint and end."""
+        return storage.join(self.root, "stop")
+
+    @property
+    def lock(self) -> str:
+        """There while a driver is at work on the run."""
+        return storage.join(self.root, "running.json")
+
     @property
     def report(self) -> str:
         return storage.join(self.root, "report.html")

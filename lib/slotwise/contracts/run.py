@@ -12,6 +12,18 @@ from slotwise.errors import DataError
 VERSION = 1
 
 
+class Position(BaseModel):
+    """A place in a training: so many epochs are over, and so many steps of the next."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}" + (f" and {self.step} step{'s' if self.step > 1 else ''}" if self.step else "")
+
+
 class EpochRecord(BaseModel):
     """One epoch over all slots; losses are means per sample, shares are of the epoch's training time (0 to 1)."""
 
@@ -26,9 +38,10 @@ class EpochRecord(BaseModel):
     validation_accuracy: float | None
     learning_rate: float
     seconds: float
-    """Training only; validation and checkpoint are in `validation_seconds` and `checkpoint_seconds`."""
+    """Training only; validation is in `validation_seconds`."""
     validation_seconds: float
     checkpoint_seconds: float
+    """How long training stood still for checkpoints, which are written while it goes on."""
     images_per_second: float
     waiting_for_data_share: float
     all_reduce_share: float | None
@@ -49,7 +62,7 @@ class SlotRecord(BaseModel):
 
 
 class RestartRecord(BaseModel):
-    """One time the run was taken up again."""
+    """One time the run was taken up again after slots were lost."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,6 +71,28 @@ class RestartRecord(BaseModel):
     """Slots it went on with."""
     seconds: float
     """Since the launch of the first slots."""
+
+
+class AuditRecord(BaseModel):
+    """Whether every training sample was fed as often as it should have been, by what the slots wrote down step by step."""
+
+    model_config = ConfigDict(frozen=True)
+
+    samples: int
+    """Samples of the training split."""
+    epochs: int
+    per_epoch: int
+    """Samples that an epoch takes: all, unless `--steps-per-epoch` cuts it."""
+    faults: list[str]
+    """One line for each epoch that was not right, with the ids; empty when all were."""
+
+    def __str__(self) -> str:
+        if self.faults:
+            return "\n".join(["NOT every sample was fed exactly once in each epoch:", *self.faults])
+        times = f"in each of {self.epochs:,} epoch{'s' if self.epochs > 1 else ''}"
+        if self.per_epoch < self.samples:
+            return f"{self.per_epoch:,} of {self.samples:,} ids {times}, none twice"
+        return f"each of {self.samples:,} ids exactly once {times}"
 
 
 class RunRecord(BaseModel):
@@ -89,9 +124,10 @@ class RunRecord(BaseModel):
     placement: list[SlotRecord]
     settings: dict[str, Any]
     versions: dict[str, str]
-    resumed_from_epochs: list[int]
-    """The finished epochs that each `--resume` of this run started from."""
+    resumed_from: list[Position]
+    """Where each `--resume` and each restart went on."""
     restarts: list[RestartRecord]
+    audit: AuditRecord
     class_names: list[str]
 
 

@@ -77,21 +77,26 @@ class Plan:
     def epoch_order(self, epoch: int, shards: tuple[int, ...]) -> SlotOrder:
         """What the slot that holds `shards` feeds in an epoch, step by step."""
         orders = [self.shard_order(epoch, shard) for shard in shards]
-        chosen_shards, records, sizes = [], [], []
+        chosen_shards, records, places, sizes = [], [], [], []
         for step in range(self.steps):
             parts = [order[step * self.per_shard : (step + 1) * self.per_shard] for order in orders]
             chosen_shards += [np.full(len(part), shard, np.int64) for shard, part in zip(shards, parts, strict=True)]
             records += parts
+            places += [shard * self.per_shard + np.arange(len(part)) for shard, part in zip(shards, parts, strict=True)]
             sizes.append(sum(len(part) for part in parts))
-        return SlotOrder(np.concatenate(chosen_shards), np.concatenate(records), tuple(sizes))
+        return SlotOrder(np.concatenate(chosen_shards), np.concatenate(records), np.concatenate(places), tuple(sizes))
 
 
 @dataclass(frozen=True)
 class SlotOrder:
-    """One slot's samples of an epoch: `shards[i]`, `records[i]` int64; `sizes[s]` samples belong to step s."""
+    """One slot's samples of an epoch: `shards[i]`, `records[i]`, int64; `sizes[s]` samples belong to step s.
+
+    `places[i]` (int64) is a sample's own place in its global batch, from 0 to the batch size.
+    """
 
     shards: npt.NDArray[np.int64]
     records: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
     sizes: tuple[int, ...]
 
 

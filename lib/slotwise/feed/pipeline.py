@@ -34,19 +34,22 @@ def training_batches(
 
     Returns:
         a dataset of (images [b, height, width, channels], uint8 or float32 once augmented; labels int64 [b]; keys int64
-        [b]); one element for each step in which the slot has samples.
+        [b]; origins int64 [b, 2]: each sample's place in the global batch and its record); one element for each step in
+        which the slot has samples.
     """
     position = {shard: number for number, shard in enumerate(shards)}
-    place = [position[int(shard)] for shard in order.shards]
-    index = records.starts[place] + order.records
+    first = records.starts[[position[int(shard)] for shard in order.shards]]
+    index = first + order.records
     keys = sample_keys(seed, epoch, order.shards, order.records)
     done = sum(order.sizes[:first_step])
 
-    def load(at: tf.Tensor, label: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def load(at: tf.Tensor, label: tf.Tensor, key: tf.Tensor, place: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image = _decode(records.image(at), image_shape)
-        return (augment(image, key, augmentation) if augmentation else image), label, key
+        # The record is worked out from what was loaded, so that the audit tells of the image itself.
+        return (augment(image, key, augmentation) if augmentation else image), label, key, tf.stack([place, at - first])
 
-    samples = tf.data.Dataset.from_tensor_slices((index[done:], records.labels[index[done:]], keys[done:]))
+    columns = (index, records.labels[index], keys, order.places, first)
+    samples = tf.data.Dataset.from_tensor_slices(tuple(column[done:] for column in columns))
     batches = samples.map(load, num_parallel_calls=threads, deterministic=True).batch(max(order.sizes[0], 1))
     return batches.prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
 

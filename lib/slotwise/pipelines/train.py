@@ -9,16 +9,19 @@ from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
+from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, RunRecord, SlotRecord
-from slotwise.errors import UsageError
+from slotwise.errors import TrainingFailed, UsageError
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
+from slotwise.train import audit
 from slotwise.train.checkpoints import Checkpoints
+from slotwise.train.lock import RunLock
 from slotwise.train.resume import check_resumable
 
 
@@ -60,6 +63,8 @@ def check(settings: TrainSettings) -> TrainingJob:
             accepted=f"1 to {record.logical_shards}, or a dataset prepared with more --logical-shards",
         )
     Plan(tuple(shard.samples for shard in record.splits["train"].shards), settings.batch_size, settings.seed)
+    if settings.patience and not record.splits["validation"].samples:
+        raise UsageError("The dataset has no validation images to tell by when to end", received=f"--patience {settings.patience}", accepted="no --patience, or a dataset with a validation split")
     job = TrainingJob(settings=settings, resume=settings.resume)
     _check_place(job, record)
     return job
@@ -74,7 +79,7 @@ def _check_place(job: TrainingJob, record: DatasetRecord) -> None:
         if checkpoint := Checkpoints(paths.checkpoints).latest():
             check_resumable(checkpoint.progress, job, record.fingerprint)
     elif storage.children(job.run):
-        if not any(map(storage.exists, (paths.record, paths.checkpoints, paths.failures))):
+        if not any(map(storage.exists, (paths.record, paths.checkpoints, paths.failures, paths.audit, paths.lock))):
             # --overwrite removes the whole directory: nobody means a dataset, or all that is in their home.
             raise UsageError("There is something else than a run already, which is not replaced", received=f"--run {settings.run}", accepted="another --run")
         if not settings.overwrite:
@@ -95,17 +100,39 @@ def start_session(settings: TrainSettings, application: str | None = None) -> Sp
 
 
 def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
-    """Trains a checked job and writes its run; returns the record."""
+    """Trains a checked job and writes its run; returns the record.
+
+    Raises:
+        UsageError: the cluster has too few slots, or another training is at work on the run.
+        Interrupted: a signal ended it, with a checkpoint to go on from.
+        TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
+    """
     settings = job.settings
     preflight.check_slots(spark, settings.slots, settings.cores_per_slot)
     preflight.check_executors(spark, settings.slots, job.dataset)
-    if settings.overwrite:
-        storage.delete(job.run)
-    began = time.monotonic()
-    trained = supervise.train_to_the_end(spark, job)
-    result = trained.result
+    paths = RunPaths(job.run)
+    with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})"):
+        if settings.overwrite:
+            for name in storage.children(job.run):
+                if name != storage.name(paths.lock):
+                    storage.delete(storage.join(job.run, name))
+        began = time.monotonic()
+        trained = supervise.train_to_the_end(spark, job)
+        record = _record(job, trained, time.monotonic() - began)
+        storage.write_text(paths.report, run_report(record))
+        storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
+    if record.audit.faults:
+        raise TrainingFailed(f"The run at {job.run} is whole, but its audit is not: {record.audit}")
+    return record
+
+
+def _record(job: TrainingJob, trained: Trained, seconds: float) -> RunRecord:
+    """`run.json` of a training that has ended well."""
+    settings, result = job.settings, trained.result
     dataset = datasets.load(job.dataset)
-    record = RunRecord(
+    counts = tuple(shard.samples for shard in dataset.splits["train"].shards)
+    plan = Plan(counts, settings.batch_size, settings.seed, settings.steps_per_epoch)
+    return RunRecord(
         version=VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         dataset=job.dataset,
@@ -114,18 +141,15 @@ def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
         engine=settings.engine,
         slots=settings.slots,
         train_seconds=sum(epoch.seconds for epoch in result.epochs),
-        total_seconds=time.monotonic() - began,
+        total_seconds=seconds,
         images_per_second=_typical_speed([epoch.images_per_second for epoch in result.epochs]),
         placement=[_with_shards(slot, len(trained.placement), dataset.logical_shards) for slot in trained.placement],
         restarts=trained.restarts,
+        audit=audit.check(job.run, len(result.epochs), plan.images),
         settings=settings.model_dump(mode="json"),
         class_names=dataset.classes,
         **result.model_dump(),
     )
-    paths = RunPaths(job.run)
-    storage.write_text(paths.report, run_report(record))
-    storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
-    return record
 
 
 def _typical_speed(speeds: list[float]) -> float:
@@ -144,5 +168,5 @@ def describe(record: RunRecord, run: str) -> str:
     return (
         f"test accuracy {record.test_accuracy:.2%}, test loss {record.test_loss:.4f} on {record.test_images:,} images "
         f"(weights of epoch {record.best_epoch}); {record.train_seconds:.1f} s of training, {record.images_per_second:,.0f} images/s "
-        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\nrun: {run}\nreport: {RunPaths(run).report}"
+        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\naudit: {record.audit}\nrun: {run}\nreport: {RunPaths(run).report}"
     )

@@ -45,13 +45,13 @@ def _summary(record: RunRecord) -> str:
         f"The kept weights are those of epoch {record.best_epoch}, which had the lowest validation loss; "
         f"they were tested on {wording.count(record.test_images, 'image')}.",
     ]
-    if record.resumed_from_epochs:
-        texts.append(f"Resumed after {' and '.join(f'epoch {epoch}' for epoch in record.resumed_from_epochs)}.")
+    if record.resumed_from:
+        texts.append(f"Gone on after {'; '.join(map(str, record.resumed_from))}.")
     texts += [
         f"Taken up again on {wording.count(restart.slots, 'slot')} after {wording.duration(restart.seconds)}: {restart.reason}."
         for restart in record.restarts
     ]
-    texts.append(f"Finished {record.created}.")
+    texts += [f"Audit: {record.audit}.", f"Finished {record.created}."]
     return fragments.paragraphs(*texts)
 
 

@@ -119,7 +119,7 @@ def notes(record: ComparisonRecord) -> list[str]:
         texts.append("Speed-up, efficiency and difference are against 1 slot of the same engine; time is training time alone.")
     if any(row.accuracy_difference_interval for row in record.rows):
         texts.append("The interval is for the mean difference between runs of the same seed (Student's t).")
-    resumed = [run.uri for run in record.runs if run.resumed_from_epochs]
+    resumed = [run.uri for run in record.runs if run.resumed_from]
     if resumed:
         texts.append(f"Resumed on the way, so that their times are not those of one undisturbed run: {', '.join(resumed)}.")
     differing = [f"{package} {' and '.join(versions)}" for package, versions in record.versions.items() if len(versions) > 1]

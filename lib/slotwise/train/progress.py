@@ -14,9 +14,11 @@ class ProgressLines:
 
     def __init__(self, epochs: int, steps: int, *, enabled: bool) -> None:
         self._epochs, self._steps, self._enabled = epochs, steps, enabled
-        self._last = self._epoch_start = time.monotonic()
+        self.epoch_begins()
 
-    def epoch_begins(self) -> None:
+    def epoch_begins(self, step: int = 0, images: float = 0) -> None:
+        """Says that an epoch goes on after so many steps and images."""
+        self._first_step, self._first_images = step, images
         self._last = self._epoch_start = time.monotonic()
 
     def is_due(self) -> bool:
@@ -25,8 +27,9 @@ class ProgressLines:
     def step(self, epoch: int, step: int, images: float, loss: float, accuracy: float) -> None:
         """Says where the epoch (from 1) is after `step` steps, with its means so far."""
         self._last = time.monotonic()
-        speed = images / max(self._last - self._epoch_start, 1e-9)
-        left = (self._steps - step) * (self._last - self._epoch_start) / max(step, 1)
+        seconds = max(self._last - self._epoch_start, 1e-9)
+        speed = (images - self._first_images) / seconds
+        left = (self._steps - step) * seconds / max(step - self._first_step, 1)
         print(
             f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  accuracy {accuracy:.1%}  "
             f"{speed:,.0f} images/s  {left:.0f} s left in epoch",

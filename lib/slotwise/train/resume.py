@@ -9,7 +9,7 @@ from slotwise.errors import DataError, UsageError
 from slotwise.train.checkpoints import Progress
 
 # What the weights depend on, but for the learning rate, which may be lowered to save a run.
-_FIXED_FOR_A_RUN = {"model", "batch_size", "precision", "steps_per_epoch", "augment", "seed"}
+_FIXED_FOR_A_RUN = {"model", "batch_size", "optimizer", "momentum", "precision", "steps_per_epoch", "augment", "seed"}
 
 
 def fixed_settings(job: TrainingJob) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A check that all slots still hold the same weights."""
+"""Checks that all slots are at the same place and hold the same weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,27 @@ import hashlib
 import keras
 import tensorflow as tf
 
+from slotwise.contracts.run import Position
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.errors import TrainingFailed
+
+# A sum of so small numbers over thousands of slots is still exact in float64.
+_BITS = 40
+
+
+def _differs(number: int, slots: Slots) -> bool:
+    """Whether this slot's number (at most 40 bits) is not the mean over all; true on one slot at least, unless all have the same."""
+    return float(slots.summed(tf.constant(float(number), tf.float64))) != float(number) * slots.count
+
+
+def check_equal_start(position: Position, slots: Slots) -> None:
+    """Sees that all slots begin at the same step.
+
+    Raises:
+        TrainingFailed: this slot read another checkpoint than the others.
+    """
+    if slots.count > 1 and _differs(position.epoch << 24 | position.step, slots):
+        raise TrainingFailed(f"Slot {slots.rank} would go on after {position}, other slots elsewhere: not all of them can read the same checkpoint")
 
 
 def check_equal_weights(model: keras.Model, slots: Slots, epoch: int) -> None:
@@ -19,8 +38,6 @@ def check_equal_weights(model: keras.Model, slots: Slots, epoch: int) -> None:
     """
     if slots.count == 1:
         return
-    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
-    # 40 bits: a sum over thousands of slots is still exact in float64. It is `count` times each slot's own exactly where all are equal.
-    own = float(int.from_bytes(digest.digest()[:5], "big"))
-    if float(slots.summed(tf.constant(own, tf.float64))) != own * slots.count:
+    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).digest()
+    if _differs(int.from_bytes(digest[: _BITS // 8], "big"), slots):
         raise TrainingFailed(f"After epoch {epoch} slot {slots.rank} holds other weights than the other slots; the run cannot be trusted and stops here")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from slotwise.engines.tensorflow.collective import Slots
-from slotwise.engines.tensorflow.layers import SlotContext
+from slotwise.engines.tensorflow.layers import NO_SAMPLE, SlotContext
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,17 @@ class Totals:
     images: float
 
 
+class Batch(NamedTuple):
+    """A slot's part of one global batch, as `slotwise.feed.pipeline.training_batches` gives it; b samples."""
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    keys: tf.Tensor
+    origins: tf.Tensor
+
+
 class TrainingStep:
-    """A traced training step and the sums it keeps.
+    """A traced training step and what it keeps of an epoch: sums, and the audit of what was fed.
 
     Args:
         model: a `training_copy`, giving logits.
@@ -31,10 +42,18 @@ class TrainingStep:
         optimizer: built for the model's trainable variables.
         slots: those that train together.
         class_weights: weight of each class in the loss, or None for equal ones.
+        epoch_shape: steps of an epoch, and places of a global batch.
     """
 
     def __init__(
-        self, model: keras.Model, context: SlotContext, optimizer: keras.Optimizer, slots: Slots, class_weights: Sequence[float] | None
+        self,
+        model: keras.Model,
+        context: SlotContext,
+        optimizer: keras.Optimizer,
+        slots: Slots,
+        *,
+        class_weights: Sequence[float] | None,
+        epoch_shape: tuple[int, int],
     ) -> None:
         self._model, self._context, self._optimizer, self._slots = model, context, optimizer, slots
         self._variables = model.trainable_variables
@@ -42,46 +61,81 @@ class TrainingStep:
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
+        self._places = epoch_shape[1]
         self._totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
-        self._step: Callable[..., None] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
+        with tf.device("/CPU:0"):  # a GPU has no kernels for tables of whole numbers
+            self._fed = tf.Variable(tf.zeros([*epoch_shape, 2], tf.int32), trainable=False)
+        self._step: Callable[..., tf.Tensor] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
 
-    def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, global_images: tf.Tensor) -> None:
-        """Takes one step with this slot's part of a global batch of `global_images` (scalar) images."""
-        self._step(images, labels, keys, global_images)
+    def __call__(self, step: int, batch: Batch, global_images: int, *, stop: bool) -> bool:
+        """Takes one step with this slot's part of a global batch.
+
+        Args:
+            step: its number in the epoch, from 0.
+            batch: this slot's samples.
+            global_images: images of the step over all slots.
+            stop: whether this slot asks all to stop.
+
+        Returns:
+            whether any slot asks so, the same on each.
+        """
+        asked = self._step(tf.constant(step), batch, tf.constant(global_images, tf.float32), tf.constant(float(stop), self._dtype))
+        return bool(asked.numpy() > 0)
 
     def totals(self) -> Totals:
         return Totals(*(float(value) for value in self._totals.numpy()))
 
-    def reset_totals(self) -> None:
-        self._totals.assign(tf.zeros([3], tf.float64))
+    def fed(self, steps: int) -> npt.NDArray[np.int32]:
+        """What the first steps of the epoch fed, over all slots: record and slot, from 1, at each place; int32 [steps, batch, 2]."""
+        return np.array(self._fed[:steps])
 
-    def _traced_step(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, global_images: tf.Tensor) -> None:
-        flat = self._slots.run(self._global_gradient, images, labels, keys, global_images)
-        *parts, metrics = tf.split(flat, [*self._sizes, 2])
+    def begin_epoch(self, sums: Sequence[float] = (0.0, 0.0, 0.0), fed: npt.NDArray[np.int32] | None = None) -> None:
+        """Forgets the last epoch; `sums` and `fed` are those of the steps that a checkpoint has already."""
+        self._totals.assign(sums)
+        done = np.zeros(self._fed.shape, np.int32)
+        if fed is not None:
+            done[: len(fed)] = fed
+        self._fed.assign(done)
+
+    def _traced_step(self, step: tf.Tensor, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        flat = self._slots.run(self._global_sums, batch, global_images, stop)
+        *parts, metrics, asked, fed = tf.split(flat, [*self._sizes, 2, 1, 2 * self._places])
         gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         self._optimizer.apply(gradients, self._variables)
-        sums = tf.cast(metrics, tf.float64)
-        self._totals.assign_add(tf.concat([sums, [tf.cast(global_images, tf.float64)]], 0))
+        self._totals.assign_add(tf.concat([tf.cast(metrics, tf.float64), [tf.cast(global_images, tf.float64)]], 0))
+        rows = tf.reshape(tf.cast(tf.round(fed), tf.int32), [1, self._places, 2])
+        self._fed.scatter_update(tf.IndexedSlices(rows, step[None]))
+        return asked[0]
 
-    def _global_gradient(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, global_images: tf.Tensor) -> tf.Tensor:
-        """Gradient of the mean loss over the global batch, then the sums of loss and correct answers: one flat vector."""
+    def _global_sums(self, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        """One flat vector, summed over the slots: the gradient of the mean loss over the global batch; loss and correct answers;
+        whether to stop; and what was fed at each place.
+        """
         values = [variable.value for variable in self._variables]
         # The image's own gradient is nobody's need, so only the weights are watched.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            with self._context.samples(keys):
-                logits = tf.cast(self._model(images, training=True), self._dtype)
+            with self._context.samples(batch.keys):
+                logits = tf.cast(self._model(batch.images, training=True), self._dtype)
                 present = self._context.present(self._dtype)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits) * present
-            weighted = losses if self._class_weights is None else losses * tf.gather(self._class_weights, labels)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits) * present
+            weighted = losses if self._class_weights is None else losses * tf.gather(self._class_weights, batch.labels)
             objective = tf.reduce_sum(weighted) / tf.cast(global_images, self._dtype)
             # Each slot adds its share of the penalty, so that the sum over the slots has it once.
             penalty = tf.add_n([tf.cast(loss, self._dtype) for loss in self._model.losses] or [tf.zeros([], self._dtype)])
             objective = self._scaled(objective + penalty / self._slots.count)
         gradients = tape.gradient(objective, values)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, self._dtype)) * present
+        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
-        return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct]], 0))
+        return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)], 0))
+
+    def _own_fed(self, batch: Batch) -> tf.Tensor:
+        """Record and slot, from 1, at the places of this slot's samples, and 0 elsewhere; [2 × batch]."""
+        places, records = tf.unstack(batch.origins, axis=1)
+        present = tf.cast(batch.keys != NO_SAMPLE, self._dtype)
+        slot = tf.cast(tf.fill(tf.shape(records), self._slots.rank + 1), self._dtype)
+        pairs = tf.stack([tf.cast(records + 1, self._dtype), slot], 1) * present[:, None]
+        return tf.reshape(tf.scatter_nd(places[:, None], pairs, [self._places, 2]), [-1])
 
     def _scaled(self, objective: tf.Tensor) -> tf.Tensor:
         if isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer):

@@ -1,0 +1,116 @@
+"""What can happen to a training on a cluster, done to real processes: killed, stopped, ended by a signal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TRAIN = str(Path(__file__).resolve().parent.parent / "jobs" / "train_distributed.py")
+_LIMIT_SECONDS = 300
+
+
+@dataclass
+class Training:
+    """A training under spark-submit, watched line by line.
+
+    `lines` has what the driver printed, with the time of each (monotonic seconds); `tasks` the process of each slot's
+    Spark task, whose child trains.
+    """
+
+    driver: subprocess.Popen[str]
+    lines: list[tuple[float, str]] = field(default_factory=list)
+    tasks: dict[int, int] = field(default_factory=dict)
+    struck: float | None = None
+
+    @property
+    def output(self) -> str:
+        return "".join(line for _, line in self.lines)
+
+    def read(self) -> None:
+        """Takes in what the driver prints until it ends."""
+        assert self.driver.stdout is not None
+        for line in self.driver.stdout:
+            self.lines.append((time.monotonic(), line))
+            if started := re.search(r"slot (\d+) \| starts on .*, process (\d+)", line):
+                self.tasks[int(started[1])] = int(started[2])
+
+    def time_of(self, pattern: str, after: float = 0.0) -> float | None:
+        """When the first line that matches was printed, after a moment; None if there was none."""
+        return next((at for at, line in self.lines if at >= after and re.search(pattern, line)), None)
+
+
+Fault = Callable[[Training, int], None]
+
+
+def train(master: str, flags: Sequence[str], *, fault: Fault | None = None, slot: int = 1, when: str = "", delay: float = 0.0) -> Training:
+    """Trains by spark-submit to the end, and strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
+    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, TRAIN, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
+        training = Training(driver)
+        reader = threading.Thread(target=training.read, daemon=True)
+        reader.start()
+        deadline = time.monotonic() + _LIMIT_SECONDS
+        try:
+            while reader.is_alive() and time.monotonic() < deadline:
+                due = training.time_of(when) if fault and training.struck is None else None
+                if fault and due is not None and time.monotonic() >= due + delay:
+                    training.struck = time.monotonic()
+                    fault(training, slot)
+                reader.join(0.02)
+            driver.wait(max(deadline - time.monotonic(), 1))
+        finally:
+            if driver.poll() is None:
+                os.killpg(driver.pid, signal.SIGKILL)
+    return training
+
+
+def kill_training(training: Training, slot: int) -> None:
+    """SIGKILL of a slot's training process."""
+    os.kill(_trainer(training, slot), signal.SIGKILL)
+
+
+def stop_training(training: Training, slot: int) -> None:
+    """SIGSTOP of a slot's training process: it is there, but does nothing."""
+    os.kill(_trainer(training, slot), signal.SIGSTOP)
+
+
+def kill_executor(training: Training, slot: int) -> None:
+    """SIGKILL of the Java process of a slot's executor."""
+    os.kill(_executor(training, slot), signal.SIGKILL)
+
+
+def kill_worker(training: Training, slot: int) -> None:
+    """SIGKILL of the standalone worker that a slot's executor belongs to; the executor ends with it."""
+    os.kill(parent_of(_executor(training, slot)), signal.SIGKILL)
+
+
+def kill_driver(training: Training, slot: int) -> None:
+    """SIGKILL of the driver, Java and Python."""
+    os.killpg(training.driver.pid, signal.SIGKILL)
+
+
+def end_driver(training: Training, slot: int) -> None:
+    """SIGTERM to spark-submit, as a scheduler that wants the machine back sends it."""
+    os.kill(training.driver.pid, signal.SIGTERM)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _trainer(training: Training, slot: int) -> int:
+    task = training.tasks[slot]
+    (child,) = Path(f"/proc/{task}/task/{task}/children").read_text().split()
+    return int(child)
+
+
+def _executor(training: Training, slot: int) -> int:
+    return parent_of(parent_of(training.tasks[slot]))
