@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from slotwise import storage
-from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import load
-from slotwise.train.checkpoints import Checkpoints
+from slotwise.train import audit
+from slotwise.train.checkpoints import weight_difference
 
 TOLERANCE = 1e-8
 _WORKSPACE = Path("workspace/verify-slots")
@@ -44,7 +44,9 @@ def main() -> int:
                 alone = alone or run
                 weights, losses = _difference(alone, run)
                 worst = max(worst, weights)
-                print(f"{format_name:9}{model:8}{slots} slots: max |weight difference| {weights:.1e}, loss {losses:.1e}, against 1 slot", flush=True)
+                if not _fed_alike(alone, run):
+                    sys.exit(f"{run} fed other samples in its steps than {alone}")
+                print(f"{format_name:9}{model:8}{slots} slots: max |weight difference| {weights:.1e}, loss {losses:.1e}, the same ids in each step, against 1 slot", flush=True)
     verdict = "the same model" if worst <= TOLERANCE else "NOT the same model"
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE:.0e}: {verdict} for any number of slots")
     return 0 if worst <= TOLERANCE else 1
@@ -59,16 +61,21 @@ def _submit(job: str, *arguments: str, master: str = "local[*]") -> None:
 
 def _difference(first: Path, second: Path) -> tuple[float, float]:
     """Largest difference of any weight, and of any epoch's loss, between two runs."""
-    uris = [storage.normalise(str(run)) for run in (first, second)]
-    weights = []
-    for uri in uris:
-        checkpoint = Checkpoints(RunPaths(uri).checkpoints).latest()
-        if checkpoint is None:
-            sys.exit(f"{uri} has no checkpoint")
-        weights.append(checkpoint.weights)
-    losses = [[epoch.loss for epoch in load(uri).epochs] for uri in uris]
-    by_weight = max(float(np.abs(a - b).max()) for a, b in zip(*weights, strict=True))
-    return by_weight, float(np.abs(np.subtract(*losses)).max())
+    one, other = (storage.normalise(str(run)) for run in (first, second))
+    losses = [[epoch.loss for epoch in load(uri).epochs] for uri in (one, other)]
+    return weight_difference(one, other), float(np.abs(np.subtract(*losses)).max())
+
+
+def _fed_alike(first: Path, second: Path) -> bool:
+    """Whether two runs fed the same samples in each step of each epoch."""
+    one, other = (storage.normalise(str(run)) for run in (first, second))
+    epochs = range(1, len(load(one).epochs) + 1)
+    return all(_steps(one, epoch) == _steps(other, epoch) for epoch in epochs)
+
+
+def _steps(run: str, epoch: int) -> list[tuple[int, int, int]]:
+    fed = audit.read_epoch(run, epoch)
+    return sorted(zip(*(fed[name].to_pylist() for name in ("step", "shard", "record")), strict=True))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,9 @@ def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark
     for arguments in _commands(readme, "On a laptop"):
         done = spark_submit(*arguments, cwd=checkout)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (audit,) = re.findall(r"^\.venv/bin/python (jobs/audit.*)$", readme, re.MULTILINE)
+    audited = subprocess.run([sys.executable, *shlex.split(audit)], cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
+    assert audited.stdout.endswith("each of 720 ids exactly once in each of 8 epochs\n"), audited.stdout + audited.stderr
     workspace = checkout / "workspace"
     record = datasets.load((workspace / "datasets" / "demo").as_uri())
     (run,) = (workspace / "runs").iterdir()
