@@ -73,6 +73,18 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         ]
 
 
+def run_script(script: str, slots: int) -> list[str]:
+    """Runs a Python program on each slot; returns what each printed on standard output."""
+    addresses = _free_addresses(slots)
+    with ExitStack() as stack:
+        processes = []
+        for slot in range(slots):
+            process = subprocess.Popen([sys.executable, "-c", script], env=_environment(addresses, slot), stdout=subprocess.PIPE, text=True)
+            stack.callback(process.kill)
+            processes.append(process)
+        return [process.communicate(timeout=LIMIT_SECONDS)[0] for process in processes]
+
+
 def last_weights(job: TrainingJob) -> Arrays:
     """The weights in a run's newest checkpoint."""
     newest = Checkpoints(RunPaths(job.run).checkpoints).latest()

@@ -144,6 +144,20 @@ def test_waiting_has_an_end(cluster: LocalCluster, file: str, monkeypatch: pytes
     assert storage.read_bytes(file) == CONTENT
 
 
+def test_a_damaged_block_is_a_data_error_and_soon(cluster: LocalCluster, hdfs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_REPLICAS_SECONDS", 1.0)
+    uri, content = storage.join(hdfs, "damaged"), os.urandom(54321)
+    storage.write_bytes(uri, content)
+    data = cluster.directory / "hdfs" / "data"
+    block = next(path for path in data.rglob("blk_*") if path.stat().st_size == len(content))
+    block.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    begun = time.monotonic()
+    for read in (storage.read_bytes, storage.sha256):
+        with pytest.raises(DataError, match="No replica of a block of hdfs://.*/damaged can be read"):
+            read(uri)
+    assert time.monotonic() - begun < 15
+
+
 def test_a_lock_outlasts_an_outage(cluster: LocalCluster, hdfs: str) -> None:
     uri = storage.join(hdfs, "run", "running.json")
     with RunLock(uri, "at work", renew_seconds=0.5) as lock:

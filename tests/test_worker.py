@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets import make_dataset
-from slots import end_slots, largest_difference, make_job, run_slots
+from slots import end_slots, largest_difference, make_job, run_script, run_slots
 from slotwise.contracts.job import SlotExit
 
 
@@ -17,6 +17,27 @@ def test_a_slot_that_nobody_joins_gives_up(tmp_path: Path) -> None:
     (end,) = end_slots(make_job(dataset, tmp_path / "run", slots=2, rendezvous_timeout=5, batch_size=4), 2, started=1)
     assert end.exit_code == SlotExit.RENDEZVOUS_TIMEOUT
     assert "waits up to 5 s for the other slots (127.0.0.1:" in end.output
+
+
+PARTING = """
+import os, time
+import tensorflow as tf
+from slotwise.engines.tensorflow.collective import connect
+
+slots = connect(60)
+slots.summed(tf.ones([]))
+if slots.is_chief:
+    time.sleep(3)
+ready = time.time()
+slots.part()
+print(ready, time.time(), flush=True)
+os._exit(0)
+"""
+
+
+def test_no_slot_leaves_while_another_still_works() -> None:
+    chief, other = (list(map(float, output.split()[-2:])) for output in run_script(PARTING, 2))
+    assert other[1] >= chief[0]
 
 
 @pytest.mark.parametrize("slots", [1, 2])

@@ -17,6 +17,8 @@ from slotwise.errors import DataError
 # Longer than a NameNode's restart with the half minute of safe mode behind it. A host never reached is more likely mistyped.
 AWAY_SECONDS = 120.0
 _FIRST_SECONDS = 15.0
+# The driver does not tell a block damaged in all its replicas from DataNodes that restart: a reader waits for these a little.
+_REPLICAS_SECONDS = 15.0
 _LONGEST_PAUSE = 5.0
 
 # The driver's own attempts cannot be interrupted and double their pauses without end: about 5 s in all, the rest is here.
@@ -34,6 +36,8 @@ _HEALS = (
     "Insufficient blocks succeeded",
     "Failed to complete file in time",
 )
+
+_REPLICAS_FAIL = "All DataNodes failed: [Datanode"  # with an empty list nothing has been reported to the NameNode yet
 
 _REACHED: set[str] = set()
 _AWAY: set[str] = set()
@@ -78,7 +82,7 @@ def outlast(uri: str, action: Callable[[], Result]) -> Result:
         action: may be carried out partly, and then once more from its start.
 
     Raises:
-        DataError: the storage has been away for `AWAY_SECONDS`.
+        DataError: the storage has been away for `AWAY_SECONDS`, or no replica of a block can be read.
     """
     if urlparse(uri).scheme != "hdfs" or _MODE.at_once:
         return action()
@@ -87,7 +91,9 @@ def outlast(uri: str, action: Callable[[], Result]) -> Result:
         with at_once():
             return _retry(address, action, AWAY_SECONDS)
     except (OSError, RuntimeError) as error:
-        if _can_heal(error):
+        if _REPLICAS_FAIL in str(error):
+            raise DataError(f"No replica of a block of {uri} can be read: damaged, or its DataNodes are gone") from error
+        if _patience(error, AWAY_SECONDS):
             raise DataError(f"The storage hdfs://{address} has been away for more than {AWAY_SECONDS:.0f} s: {_reason(error)}") from error
         raise
 
@@ -138,12 +144,13 @@ def _retry(address: str, action: Callable[[], Result], limit: float) -> Result:
         except (OSError, RuntimeError) as error:
             now = time.monotonic()
             begun = begun or now
-            if not _can_heal(error) or now - begun > limit:
+            patience = _patience(error, limit)
+            if now - begun >= patience:
                 _AWAY.discard(address)
                 raise
             if address not in _AWAY:  # several threads wait at the same time, one says so
                 _AWAY.add(address)
-                print(f"storage hdfs://{address} is away ({_reason(error)}): waits up to {limit:.0f} s", flush=True)
+                print(f"storage hdfs://{address} is away ({_reason(error)}): waits up to {patience:.0f} s", flush=True)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             continue
@@ -153,11 +160,14 @@ def _retry(address: str, action: Callable[[], Result], limit: float) -> Result:
         return result
 
 
-def _can_heal(error: Exception) -> bool:
+def _patience(error: Exception, limit: float) -> float:
+    """For how many seconds to wait for an error to pass; 0 for one that does not."""
     if isinstance(error, RuntimeError):
-        return any(sign in str(error) for sign in _HEALS)
+        if _REPLICAS_FAIL in str(error):
+            return min(limit, _REPLICAS_SECONDS)
+        return limit if any(sign in str(error) for sign in _HEALS) else 0.0
     # The driver's connection errors have no number; a local file's have one, and what is absent or forbidden its own class.
-    return type(error) is OSError and error.errno is None
+    return limit if type(error) is OSError and error.errno is None else 0.0
 
 
 def _reason(error: Exception) -> str:
