@@ -153,7 +153,7 @@ def test_a_damaged_block_is_a_data_error_and_soon(cluster: LocalCluster, hdfs: s
     block.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
     begun = time.monotonic()
     for read in (storage.read_bytes, storage.sha256):
-        with pytest.raises(DataError, match="No replica of a block of hdfs://.*/damaged can be read"):
+        with pytest.raises(DataError, match=r"No replica of a block of hdfs://.*/damaged can be read"):
             read(uri)
     assert time.monotonic() - begun < 15
 
