@@ -76,10 +76,18 @@ def test_images_from_files_are_those_in_memory(prepared: dict[str, str], tmp_pat
 def test_a_slot_feeds_its_own_part_of_every_step(prepared: dict[str, str], tmp_path: Path) -> None:
     whole = epoch_of(fetch(prepared["tfrecord"], "train", tmp_path))
     parts = [epoch_of(fetch(prepared["tfrecord"], "train", tmp_path, slot_shards(slot, 2, 4)), slot=slot, slots=2) for slot in range(2)]
-    assert [len(labels) for _, labels, _ in whole] == [8, 8, 8, 8, 8, 3]
-    for step, (images, labels, keys) in enumerate(whole):
-        mine = {int(key): (label, image.tobytes()) for part in parts for image, label, key in zip(*part[step], strict=True)}
-        assert mine == {int(key): (label, image.tobytes()) for image, label, key in zip(images, labels, keys, strict=True)}
+    assert [len(labels) for _, labels, *_ in whole] == [8, 8, 8, 8, 8, 3]
+    for step, batch in enumerate(whole):
+        mine = {key: sample for part in parts for key, sample in samples_by_key(part[step]).items()}
+        assert mine == samples_by_key(batch)
+        places = [place for _, _, (place, _) in mine.values()]
+        assert len(set(places)) == len(places)
+        assert all(0 <= place < 8 for place in places)
+
+
+def samples_by_key(batch: list[np.ndarray]) -> dict[int, tuple[int, bytes, list[int]]]:
+    """Label, image and origin (place, record) of each sample of a batch."""
+    return {int(key): (int(label), image.tobytes(), origin.tolist()) for image, label, key, origin in zip(*batch, strict=True)}
 
 
 @pytest.mark.parametrize("first_step", [1, 4, 5, 6])

@@ -13,7 +13,7 @@ from keras import layers
 from slotwise import models
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import NO_SAMPLE, SlotBatchNormalization, SlotContext, SlotDropout, training_copy
-from slotwise.engines.tensorflow.step import TrainingStep
+from slotwise.engines.tensorflow.step import Batch, TrainingStep
 from slotwise.errors import UsageError
 
 ALONE = Slots(0, 1, tf.distribute.get_strategy())
@@ -177,9 +177,11 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor) -> tuple[np.nda
     copy, context = training_copy(model, ALONE)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights)
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, epoch_shape=(2, 8))
     before = copy.get_weights()[0]
-    step(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(np.arange(len(keys)) % 3), keys, tf.constant(float(len(keys))))
+    numbers = np.arange(len(keys))
+    batch = Batch(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(numbers % 3), keys, tf.constant(np.stack([numbers, numbers + 20], 1)))
+    assert not step(1, batch, len(keys), stop=False)
     return before, copy.get_weights()[0], step
 
 
@@ -196,6 +198,8 @@ def test_a_step_follows_the_weighted_loss_and_reports_the_plain_one(class_weight
     totals = step.totals()
     assert totals.loss == pytest.approx(-np.log(probabilities[np.arange(7), labels]).sum())
     assert (totals.correct, totals.images) == ((probabilities.argmax(1) == labels).sum(), 7)
+    # Records 20 to 26 on slot 0, counted from 1, at places 0 to 6 of the second step.
+    assert step.fed(2).tolist() == [[[0, 0]] * 8, [[number + 21, 1] for number in range(7)] + [[0, 0]]]
 
 
 @pytest.mark.usefixtures("float64")
@@ -203,3 +207,4 @@ def test_a_stand_in_counts_for_nothing_but_the_penalty() -> None:
     before, after, step = one_step(None, tf.constant([NO_SAMPLE], tf.int64))
     np.testing.assert_allclose(before - after, 0.2 * before, atol=1e-12)
     assert (step.totals().loss, step.totals().correct) == (0.0, 0.0)
+    assert not step.fed(2).any()
