@@ -135,6 +135,7 @@ def _write(uri: str, table: pa.Table) -> None:
 
 def _read(uri: str) -> pa.Table:
     try:
-        return pq.read_table(io.BytesIO(storage.read_bytes(uri)))
+        # Not `read_table`: its threads may hold Python objects until after Python's end, which aborts the process.
+        return pq.ParquetFile(pa.BufferReader(storage.read_bytes(uri))).read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{uri} is damaged: {error}") from error
