@@ -6,7 +6,7 @@ SUBMIT := $(VENV)/bin/spark-submit
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup java demo test lint bench verify-slots cluster cluster-stop clean
+.PHONY: help setup java demo test lint bench verify-slots verify-kills cluster cluster-stop clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -39,8 +39,11 @@ lint: setup      ## ruff, mypy, import-linter
 bench: setup     ## measured ratios (see docs and benchmarks/)
 	$(PYTHON) -m benchmarks
 
-verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots, in double precision
+verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double precision, the same losses in single
 	$(PYTHON) -m benchmarks.verify_slots
+
+verify-kills: setup  ## 20 random strikes at trainings on a real cluster, each to end as the undisturbed run; what a strike costs
+	$(PYTHON) -m benchmarks.verify_kills
 
 cluster: setup   ## real HDFS, standalone master with two workers, History Server; ends them: make cluster-stop
 	$(PYTHON) -m slotwise.localcluster start

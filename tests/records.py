@@ -10,6 +10,8 @@ from slotwise.contracts.run import VERSION, AuditRecord, EpochRecord, RunRecord,
 
 SETTINGS = {
     "batch_size": 64,
+    "optimizer": "adam",
+    "momentum": 0.0,
     "learning_rate": 0.001,
     "precision": "float32",
     "steps_per_epoch": None,

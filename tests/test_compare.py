@@ -128,6 +128,8 @@ DIFFERENT = [
     ("model", {"model": "simple"}, "simple", "covers"),
     ("epochs", {"epochs": 5}, "5", "3"),
     ("batch_size", {"settings": {"batch_size": 128}}, "128", "64"),
+    ("optimizer", {"settings": {"optimizer": "sgd"}}, "sgd", "adam"),
+    ("momentum", {"settings": {"momentum": 0.9}}, "0.9", "0.0"),
     ("learning_rate", {"settings": {"learning_rate": 0.1}}, "0.1", "0.001"),
     ("precision", {"settings": {"precision": "float64"}}, "float64", "float32"),
     ("steps_per_epoch", {"settings": {"steps_per_epoch": 9}}, "9", "None"),

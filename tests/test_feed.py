@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,36 @@ def test_a_fetched_shard_is_kept_and_fetched_once(tmp_path: Path) -> None:
     for shard in (tmp_path / "dataset" / "train").iterdir():
         shard.unlink()
     assert fetch(uri, "train", tmp_path / "cache", (1, 0)) == paths
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 KiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(directory)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"this user cannot mount a small file system: {mounted.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.mark.parametrize("format_name", ["tfrecord", "parquet"])
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(format_name: str, small_disk: Path, tmp_path: Path) -> None:
+    uri = make_dataset(tmp_path / "dataset", format_name=format_name, shards=1, counts=(40, 2, 2), image_size=SIZE)
+    record = datasets.load(uri)
+    assert record.splits["train"].shards[0].bytes > 16 * 1024
+    behind = uri.replace("file://", "local://")  # a local TFRecord shard would be used where it lies
+    with pytest.raises(DataError, match=rf"local cache .*small.* cannot take the shard .*shard-00000\.{format_name} of .* bytes: No space left on device.*--local-cache"):
+        local_shards(behind, record, "train", [0], str(small_disk / "cache"))
+    assert list((small_disk / "cache").iterdir()) == []
+
+
+def test_a_cache_that_is_no_directory_is_named(tmp_path: Path) -> None:
+    uri = make_dataset(tmp_path / "dataset", format_name="parquet", shards=1, counts=(4, 2, 2), image_size=SIZE)
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(DataError, match=r"local cache .* cannot take the shard .*--local-cache"):
+        fetch(uri, "train", tmp_path / "cache", (0,))
 
 
 def picture(seed: int = 1) -> tf.Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,27 @@ os._exit(0)
 def test_no_slot_leaves_while_another_still_works() -> None:
     chief, other = (list(map(float, output.split()[-2:])) for output in run_script(PARTING, 2))
     assert other[1] >= chief[0]
+
+
+ORPHAN = """
+import os, signal, subprocess, sys
+
+worker = "from slotwise.engines.tensorflow.worker import _end_with_parent as tie; import time; tie(); print('tied', flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE)
+child.stdout.readline()
+os.kill(child.pid, signal.SIGSTOP)
+print(child.pid, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with its parent")
+def test_a_stopped_training_process_does_not_outlive_its_spark_task() -> None:
+    ended = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    process, deadline = Path(f"/proc/{int(ended.stdout)}"), time.monotonic() + 10
+    while process.exists() and process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not process.exists() or process.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize("slots", [1, 2])

@@ -11,7 +11,7 @@ from slotwise.contracts.comparison import ComparisonRow
 from slotwise.contracts.run import RunRecord
 from slotwise.errors import UsageError
 
-SHARED_SETTINGS = ("batch_size", "learning_rate", "precision", "steps_per_epoch", "augment", "cores_per_slot", "use_gpu")
+SHARED_SETTINGS = ("batch_size", "optimizer", "momentum", "learning_rate", "precision", "steps_per_epoch", "augment", "cores_per_slot", "use_gpu")
 """Settings that have to be equal in all runs of a comparison; seed, slots and engine may differ."""
 
 

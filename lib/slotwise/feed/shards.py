@@ -22,7 +22,7 @@ def local_shards(dataset: str, record: DatasetRecord, split: str, shards: Sequen
     checksum, so that any number of runs fetch them once.
 
     Raises:
-        DataError: a shard is missing or its SHA-256 is not the recorded one.
+        DataError: a shard is missing, its SHA-256 is not the recorded one, or the cache has no room for it.
     """
     return [_local_shard(dataset, record.format, record.splits[split].shards[shard], cache) for shard in shards]
 
@@ -60,19 +60,30 @@ def _fetch(uri: str, format_name: str, shard: ShardRecord, cache: str) -> str:
             _rewrite_as_tfrecord(fetched, format_name)
         cached = os.path.join(cache, f"{shard.sha256}.{storage.file_sha256(fetched)}{_ENDING}")
         os.replace(fetched, cached)
+    except OSError as error:
+        if error.errno is None:  # not of this machine's files
+            raise
+        raise DataError(
+            f"The local cache {cache} cannot take the shard {uri} of {shard.bytes:,} bytes: {error.strerror}. "
+            "Make room there, or name another directory with --local-cache"
+        ) from error
     finally:
-        if os.path.exists(fetched):
-            os.remove(fetched)
+        for left in (fetched, _rewritten(fetched)):
+            if os.path.exists(left):
+                os.remove(left)
     return cached
 
 
 def _rewrite_as_tfrecord(path: str, format_name: str) -> None:
     """Native tf.data operations read TFRecord alone."""
-    rewritten = f"{path}.tfrecord"
-    with tfrecord.Writer(rewritten) as writer:
+    with tfrecord.Writer(_rewritten(path)) as writer:
         for sample in FORMATS[format_name].read(path):
             writer.write(sample)
-    os.replace(rewritten, path)
+    os.replace(_rewritten(path), path)
+
+
+def _rewritten(path: str) -> str:
+    return f"{path}.rewritten"
 
 
 def _check(uri: str, found: str, shard: ShardRecord) -> None:

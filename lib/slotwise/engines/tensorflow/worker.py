@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from slotwise.errors import Interrupted, SlotwiseError
 
 _PARENT_CHECK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) -> int:
@@ -84,8 +87,10 @@ def _beat(file: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the Spark task that started it is gone, however it went."""
+    """Ends this process when the Spark task that started it is gone, however it went; on Linux even while it is stopped."""
     parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,0 +1,164 @@
+"""`make verify-kills`: strikes real trainings on a real cluster at random moments and compares each end with the undisturbed run.
+
+    python -m benchmarks.verify_kills [--draws 20] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import secrets
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import faults
+from benchmarks.faults import Fault, Training
+from slotwise.contracts import run as runs
+from slotwise.localcluster.cluster import LocalCluster, Workers
+from slotwise.train.checkpoints import weight_difference
+
+TOLERANCE = 1e-8
+_EPOCHS, _BATCH = 12, 48
+_PREPARE = shlex.split("--source demo --classes 12 --per-class 100 --image-size 48x48")
+_FLAGS = shlex.split(f"--model simple --epochs {_EPOCHS} --batch-size {_BATCH} --precision float64 --augment flip,rotate --checkpoint-seconds 2 --slot-timeout 5")
+
+
+class Kind(NamedTuple):
+    """Something that happens to a training: the fault, and on how many slots it runs before and is gone on with by a new driver (0: none)."""
+
+    name: str
+    fault: Fault
+    slots: int = 2
+    resumed_on: int = 0
+
+
+KINDS = [
+    Kind("SIGKILL of a training process", faults.kill_training),
+    Kind("SIGSTOP of a training process", faults.stop_training),
+    Kind("SIGKILL of an executor", faults.kill_executor),
+    Kind("SIGKILL of a worker", faults.kill_worker),
+    Kind("SIGKILL of the driver, 2 slots again", faults.kill_driver, resumed_on=2),
+    Kind("SIGKILL of the driver, 1 slot after 2", faults.kill_driver, resumed_on=1),
+    Kind("SIGKILL of the driver, 2 slots after 1", faults.kill_driver, slots=1, resumed_on=2),
+]
+
+
+class Draw(NamedTuple):
+    """What strikes which slot, and when: so many epochs are over, and this share of the next."""
+
+    kind: Kind
+    slot: int
+    epoch: int
+    share: float
+
+
+def draws(count: int, seed: int) -> list[Draw]:
+    """`count` random draws in which every kind comes about as often as any other."""
+    source = random.Random(seed)
+    kinds = [KINDS[number % len(KINDS)] for number in range(count)]
+    source.shuffle(kinds)
+    return [Draw(kind, source.randrange(kind.slots), source.randrange(_EPOCHS - 1), source.random()) for kind in kinds]
+
+
+class Lost(NamedTuple):
+    """Seconds that a strike cost a training which its own driver took up again."""
+
+    noticing: float
+    relaunch: float
+    redone: float
+
+
+def main() -> int:
+    """Prints a line for each draw, and what a strike cost; exit code 1 unless all end as the undisturbed run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verify_kills", description=__doc__)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of the draws (default: a new one, which is printed)")
+    options = parser.parse_args()
+    print(f"{options.draws} draws, seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="slotwise-kills-") as directory, LocalCluster(Path(directory), workers=Workers(2, 1)) as cluster:
+        dataset = f"{cluster.hdfs}/datasets/covers"
+        _prepare(cluster.master, dataset)
+        undisturbed = f"{cluster.hdfs}/runs/undisturbed"
+        _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
+        epoch_seconds = statistics.median(epoch.seconds + epoch.validation_seconds for epoch in runs.load(undisturbed).epochs[1:])
+        good, lost = 0, list[Lost]()
+        for number, draw in enumerate(draws(options.draws, options.seed), 1):
+            run = f"{cluster.hdfs}/runs/draw-{number}"
+            training = _strike(cluster, dataset, run, draw, epoch_seconds)
+            record = runs.load(run)
+            difference = weight_difference(run, undisturbed)
+            is_good = difference <= TOLERANCE and not record.audit.faults and len(record.epochs) == _EPOCHS
+            good += is_good
+            if record.restarts and training.struck is not None:
+                lost.append(_lost(training, record, draw, epoch_seconds))
+            went_on = f"went on after {record.resumed_from[-1]}" if record.resumed_from else "began again"
+            when = f"slot {draw.slot}, epoch {draw.epoch + 1} at {draw.share:.0%}"
+            print(f"{number:2} {draw.kind.name:40} {when}: {went_on} on {record.slots}; weights within {difference:.1e}; audit: {record.audit}{'' if is_good else '  WRONG'}", flush=True)
+    print(f"{good} of {options.draws} end with the weights of the undisturbed run (within {TOLERANCE:.0e}) and a clean audit")
+    _print_lost(lost)
+    return 0 if good == options.draws else 1
+
+
+def _flags(dataset: str, run: str, slots: int) -> list[str]:
+    return ["--dataset", dataset, "--run", run, "--slots", str(slots), *_FLAGS]
+
+
+def _prepare(master: str, dataset: str) -> None:
+    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, "jobs/prepare.py", *_PREPARE, "--dataset", dataset]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(done.stdout)
+
+
+def _finish(training: Training) -> None:
+    if training.driver.returncode:
+        sys.exit(f"a training ended with exit code {training.driver.returncode}\n{training.output}")
+
+
+def _strike(cluster: LocalCluster, dataset: str, run: str, draw: Draw, epoch_seconds: float) -> Training:
+    """Trains to the end through one fault; brings back what the fault took from the cluster."""
+    kind = draw.kind
+    # Before the first epoch is over, its steps are counted from the slots' start: they may still be looking for each other.
+    when = rf"epoch {draw.epoch}/{_EPOCHS}  done" if draw.epoch else rf"slot {draw.slot} \| starts on"
+    delay = draw.share * epoch_seconds if draw.epoch else 1 + 9 * draw.share
+    flags = [*_flags(dataset, run, kind.slots), "--min-slots", "1"]
+    training = faults.train(cluster.master, flags, fault=kind.fault, slot=draw.slot, when=when, delay=delay)
+    if kind.resumed_on:
+        _finish(faults.train(cluster.master, [*_flags(dataset, run, kind.resumed_on), "--resume"]))
+    else:
+        _finish(training)
+    for name, part in cluster.parts.items():
+        if not part.running():
+            cluster.start_part(name)
+    return training
+
+
+def _lost(training: Training, record: runs.RunRecord, draw: Draw, epoch_seconds: float) -> Lost:
+    """Where the time of a restart went; steps redone are counted at the undisturbed run's pace."""
+    assert training.struck is not None
+    noticed = training.time_of(r"^(slot \d+ on |Spark lost an executor)", training.struck)
+    on_again = training.time_of(r"\| (going on after|no checkpoint can be read)", training.struck)
+    assert noticed is not None
+    assert on_again is not None
+    resumed = record.resumed_from[-1] if record.resumed_from else runs.Position(epoch=0, step=0)
+    done = draw.epoch + (draw.share if draw.epoch else 0.0)
+    redone = max(done - resumed.epoch - resumed.step / record.epochs[0].steps, 0.0)
+    return Lost(noticed - training.struck, on_again - noticed, redone * epoch_seconds)
+
+
+def _print_lost(lost: list[Lost]) -> None:
+    if not lost:
+        return
+    totals = [sum(each) for each in lost]
+    whole = sum(totals)
+    shares = ", ".join(f"{name} {statistics.median(each[place] for each in lost):.1f} s ({sum(each[place] for each in lost) / whole:.0%})" for place, name in enumerate(Lost._fields))
+    print(f"time lost to a strike, {len(lost)} restarts by the driver: median {statistics.median(totals):.1f} s, at most {max(totals):.1f} s; medians and shares of all: {shares}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
