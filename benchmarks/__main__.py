@@ -11,11 +11,13 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.pairs import Ratio, compare
 from benchmarks.training import one_core_environment, pinned, slots_rate
 from slotwise import storage
+from slotwise.localcluster.cluster import LocalCluster, Workers
 from slotwise.settings.train import TrainSettings
 from slotwise.versions import installed_versions
 
@@ -47,10 +49,19 @@ def _measure(dataset: str, pairs: int) -> list[Ratio]:
     fast = TrainSettings(dataset=dataset, run="unused", model="covers", epochs=_EPOCHS, batch_size=_BATCH)
     bfloat16 = fast.model_copy(update={"precision": "mixed_bfloat16"})
     return [
+        _checkpoint_cost(fast, pairs),
         compare("one slot / Keras fit, covers, float32", lambda: slots_rate(fast, 1), lambda: _keras_fit(dataset), goal=1.75, pairs=pairs),
         compare("one slot bfloat16 / Keras fit float32, covers", lambda: slots_rate(bfloat16, 1), lambda: _keras_fit(dataset), goal=2.8, pairs=pairs),
         compare("two slots / one slot, covers, same global batch", lambda: slots_rate(fast, 2), lambda: slots_rate(fast, 1), goal=1.75, pairs=pairs),
     ]
+
+
+def _checkpoint_cost(settings: TrainSettings, pairs: int) -> Ratio:
+    """Ten times as many checkpoints as by default, so that an upper bound of their cost stands out of the noise."""
+    often, never = (settings.model_copy(update={"epochs": 4, "checkpoint_seconds": seconds}) for seconds in (3.0, 1e9))
+    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory, LocalCluster(Path(directory), workers=Workers(0)) as cluster:
+        name = "checkpoint on HDFS every 3 s / none within epochs, covers"
+        return compare(name, lambda: slots_rate(often, 1, cluster.hdfs), lambda: slots_rate(never, 1, cluster.hdfs), goal=0.98, pairs=pairs)
 
 
 def _keras_fit(dataset: str) -> float:

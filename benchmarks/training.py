@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 
 from slotwise import storage
@@ -17,32 +18,32 @@ from slotwise.settings.train import TrainSettings
 _TIMEOUT_SECONDS = 600
 
 
-def slots_rate(settings: TrainSettings, slots: int) -> float:
+def slots_rate(settings: TrainSettings, slots: int, place: str | None = None) -> float:
     """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
-    result = run_slots(settings, slots)
+    result = run_slots(settings, slots, place)
     later = result.epochs[1:]
     return sum(epoch.images for epoch in later) / sum(epoch.seconds for epoch in later)
 
 
-def run_slots(settings: TrainSettings, slots: int) -> TrainingResult:
-    """Trains on slots of this machine; returns what the chief measured."""
+def run_slots(settings: TrainSettings, slots: int, place: str | None = None) -> TrainingResult:
+    """Trains on slots of this machine; returns what the chief measured. The run is kept under the URI `place`, or not at all."""
     with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
-        place = Path(directory)
-        run = storage.normalise(str(place / "run"))
+        scratch = Path(directory)
+        run = storage.join(place or scratch.as_uri(), f"run-{uuid.uuid4().hex[:8]}")
         job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
-        (place / "job.json").write_text(job.model_dump_json())
+        (scratch / "job.json").write_text(job.model_dump_json())
         workers = [f"127.0.0.1:{free_port()}" for _ in range(slots)]
-        processes = [_start(place, workers, slot) for slot in range(slots)]
+        processes = [_start(scratch, workers, slot) for slot in range(slots)]
         for process in processes:
             if process.wait(_TIMEOUT_SECONDS):
                 raise RuntimeError(f"a slot ended with exit code {process.returncode}; its output is above")
-        return TrainingResult.model_validate_json((place / "outcome-0.json").read_text())
+        return TrainingResult.model_validate_json((scratch / "outcome-0.json").read_text())
 
 
-def _start(place: Path, workers: list[str], slot: int) -> subprocess.Popen[bytes]:
+def _start(scratch: Path, workers: list[str], slot: int) -> subprocess.Popen[bytes]:
     module = "slotwise.engines.tensorflow.worker"
     config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
-    command = [sys.executable, "-m", module, str(place / "job.json"), str(place / f"outcome-{slot}.json")]
+    command = [sys.executable, "-m", module, str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
     return subprocess.Popen(pinned(command, slot), env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.DEVNULL)
 
 

@@ -1,4 +1,5 @@
-"""`make verify-kills`: strikes real trainings on a real cluster at random moments and compares each end with the undisturbed run.
+"""`make verify-kills`: strikes real trainings on a real cluster at random moments, takes their storage away, and compares each end
+with the undisturbed run.
 
     python -m benchmarks.verify_kills [--draws 20] [--seed S]
 """
@@ -6,24 +7,31 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import re
 import secrets
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import faults
 from benchmarks.faults import Fault, Training
+from slotwise import storage
 from slotwise.contracts import run as runs
+from slotwise.contracts.paths import RunPaths
 from slotwise.localcluster.cluster import LocalCluster, Workers
+from slotwise.localcluster.state import DIRECTORY_VARIABLE
 from slotwise.train.checkpoints import weight_difference
 
 TOLERANCE = 1e-8
 _EPOCHS, _BATCH = 12, 48
+_AWAY_SECONDS = 60
 _PREPARE = shlex.split("--source demo --classes 12 --per-class 100 --image-size 48x48")
 _FLAGS = shlex.split(f"--model simple --epochs {_EPOCHS} --batch-size {_BATCH} --precision float64 --augment flip,rotate --checkpoint-seconds 2 --slot-timeout 5")
 
@@ -81,18 +89,20 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.draws} draws, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="slotwise-kills-") as directory, LocalCluster(Path(directory), workers=Workers(2, 1)) as cluster:
+        os.environ[DIRECTORY_VARIABLE] = str(cluster.directory)  # event logs go to its HDFS, as with make cluster
         dataset = f"{cluster.hdfs}/datasets/covers"
         _prepare(cluster.master, dataset)
         undisturbed = f"{cluster.hdfs}/runs/undisturbed"
         _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
         epoch_seconds = statistics.median(epoch.seconds + epoch.validation_seconds for epoch in runs.load(undisturbed).epochs[1:])
+        outlasted = _outages(cluster, dataset, undisturbed)
         good, lost = 0, list[Lost]()
         for number, draw in enumerate(draws(options.draws, options.seed), 1):
             run = f"{cluster.hdfs}/runs/draw-{number}"
             training = _strike(cluster, dataset, run, draw, epoch_seconds)
             record = runs.load(run)
             difference = weight_difference(run, undisturbed)
-            is_good = difference <= TOLERANCE and not record.audit.faults and len(record.epochs) == _EPOCHS
+            is_good = _is_as(undisturbed, run)
             good += is_good
             if record.restarts and training.struck is not None:
                 lost.append(_lost(training, record, draw, epoch_seconds))
@@ -101,7 +111,42 @@ def main() -> int:
             print(f"{number:2} {draw.kind.name:40} {when}: {went_on} on {record.slots}; weights within {difference:.1e}; audit: {record.audit}{'' if is_good else '  WRONG'}", flush=True)
     print(f"{good} of {options.draws} end with the weights of the undisturbed run (within {TOLERANCE:.0e}) and a clean audit")
     _print_lost(lost)
-    return 0 if good == options.draws else 1
+    return 0 if outlasted and good == options.draws else 1
+
+
+def _is_as(undisturbed: str, run: str) -> bool:
+    record = runs.load(run)
+    return weight_difference(run, undisturbed) <= TOLERANCE and not record.audit.faults and len(record.epochs) == _EPOCHS
+
+
+def _outages(cluster: LocalCluster, dataset: str, undisturbed: str) -> bool:
+    """Trains with the NameNode gone for a while, amid an epoch and amid a checkpoint; whether both end as if nothing had happened."""
+    good = True
+    for number, moment in enumerate(("while training", "while a checkpoint is written"), 1):
+        run = f"{cluster.hdfs}/runs/outage-{number}"
+        checkpoints = RunPaths(run).checkpoints if number == 2 else None
+        training = faults.train(cluster.master, _flags(dataset, run, 2), fault=_namenode_away(cluster, checkpoints), when=rf"epoch 3/{_EPOCHS}  done")
+        _finish(training)
+        back = re.search(r"storage \S+ is back after \d+ s", training.output)
+        is_good = back is not None and not runs.load(run).restarts and _is_as(undisturbed, run)
+        said = back[0] if back else "nothing said"
+        difference = weight_difference(run, undisturbed)
+        print(f"NameNode away for {_AWAY_SECONDS} s {moment}: {said}; weights within {difference:.1e}; audit: {runs.load(run).audit}{'' if is_good else '  WRONG'}", flush=True)
+        good = good and is_good
+    return good
+
+
+def _namenode_away(cluster: LocalCluster, checkpoints: str | None) -> Fault:
+    """The NameNode killed and started again after a while; at a moment when a checkpoint is half-written, if its directory is given."""
+
+    def strike(training: Training, slot: int) -> None:
+        while checkpoints and not any(name.startswith(".") for name in storage.children(checkpoints)):
+            pass
+        cluster.kill_part("namenode")
+        time.sleep(_AWAY_SECONDS)
+        cluster.start_part("namenode")
+
+    return strike
 
 
 def _flags(dataset: str, run: str, slots: int) -> list[str]:
