@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import SparkSubmit
@@ -54,6 +55,23 @@ def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark
     assert trained.slots == 2
     assert trained.test_accuracy > 5 / len(record.classes)
     assert (workspace / "comparison" / "comparison.html").exists()
+
+
+@pytest.mark.cluster
+def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, checkout: Path, cluster: LocalCluster, shared_data: Path, spark_submit: SparkSubmit) -> None:
+    for split, file in (("train", "train-00000-of-00005.parquet"), ("test", "test-00000-of-00001.parquet")):
+        part = checkout / f"{split}.parquet"
+        pq.write_table(pq.read_table(shared_data / "cifar10" / file).slice(0, 400), part)
+        storage.upload(str(part), f"{cluster.hdfs}/input/cifar10/{split}.parquet")
+    commands = _commands(readme, "All 60,000 images of CIFAR-10 on `make cluster`")
+    assert [Path(next(text for text in arguments if text.startswith("jobs/"))).stem for arguments in commands] == ["prepare", *["train_distributed"] * 2, "compare"]
+    for arguments in commands:
+        local = [text.replace("$M", cluster.master).replace("$H", cluster.hdfs) for text in arguments]
+        shorter = ["--epochs", "1"] if "jobs/train_distributed.py" in local else []
+        done = spark_submit(*local, *shorter, cwd=checkout)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    comparison = storage.read_json(f"{cluster.hdfs}/comparison-cifar10/comparison.json")
+    assert [row["slots"] for row in comparison["rows"]] == [1, 2]
 
 
 @pytest.mark.cluster
