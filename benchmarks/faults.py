@@ -50,9 +50,11 @@ class Training:
 Fault = Callable[[Training, int], None]
 
 
-def train(master: str, flags: Sequence[str], *, fault: Fault | None = None, slot: int = 1, when: str = "", delay: float = 0.0) -> Training:
-    """Trains by spark-submit to the end, and strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
-    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, TRAIN, *flags]
+def train(
+    master: str, flags: Sequence[str], *, fault: Fault | None = None, slot: int = 1, when: str = "", delay: float = 0.0, options: Sequence[str] = ()
+) -> Training:
+    """Trains by spark-submit, with options of its own, to the end; strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
+    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, *options, TRAIN, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from benchmarks import faults
 
+from conftest import LIGHT_JAVA
 from job_runs import COUNTS, put, tiny_dataset
 from slots import make_job, run_slots
 from slotwise import storage
@@ -60,7 +61,7 @@ def run(dataset: str) -> str:
 def test_a_run_that_loses_a_slot_ends_where_the_undisturbed_one_does(
     cluster: LocalCluster, dataset: str, run: str, undisturbed: str, fault: faults.Fault, slot: int, reason: str
 ) -> None:
-    training = faults.train(cluster.master, ["--dataset", dataset, "--run", run, "--slots", "2", *FLAGS], fault=fault, slot=slot, when=WHEN)
+    training = faults.train(cluster.master, ["--dataset", dataset, "--run", run, "--slots", "2", *FLAGS], fault=fault, slot=slot, when=WHEN, options=LIGHT_JAVA)
     assert training.driver.returncode == 0, training.output
     record = runs.load(run)
     assert len(record.epochs) == EPOCHS
@@ -78,13 +79,13 @@ def test_a_run_whose_driver_ends_is_resumed_on_one_slot(
     cluster: LocalCluster, dataset: str, run: str, undisturbed: str, fault: faults.Fault, exit_code: int
 ) -> None:
     flags = ["--dataset", dataset, "--run", run, *FLAGS]
-    struck = faults.train(cluster.master, [*flags, "--slots", "2"], fault=fault, when=WHEN)
+    struck = faults.train(cluster.master, [*flags, "--slots", "2"], fault=fault, when=WHEN, options=LIGHT_JAVA)
     assert struck.driver.returncode == exit_code, struck.output
     if fault is faults.end_driver:
         assert "error: The training was stopped as asked; a checkpoint holds everything up to epoch " in struck.output
         assert f"Go on with --resume --run {run}" in struck.output
         assert "Traceback" not in struck.output
-    resumed = faults.train(cluster.master, [*flags, "--slots", "1", "--resume"])
+    resumed = faults.train(cluster.master, [*flags, "--slots", "1", "--resume"], options=LIGHT_JAVA)
     assert resumed.driver.returncode == 0, resumed.output
     record = runs.load(run)
     assert (len(record.epochs), record.slots, str(record.audit)) == (EPOCHS, 1, AUDIT)

@@ -17,7 +17,7 @@ from slotwise.localcluster.processes import HOST, Daemon, DaemonFailed, fetch_js
 VERSION = "3.4.1"
 _ARTIFACT = "hadoop-client-minicluster"
 _SHA256 = "5b90be54a39d856f237a4530e25f62aea4b67c180c73b5cfb1aff35c502b2d29"
-_JAVA_OPTIONS = ["-Xmx512m", "-XX:+UseSerialGC", "-Dslotwise.log.level=info"]
+_JAVA_OPTIONS = ["-Xmx512m", *spark.LIGHT, "-Dslotwise.log.level=info"]
 
 
 def servers_jar() -> Path:

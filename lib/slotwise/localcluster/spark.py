@@ -10,6 +10,9 @@ from pathlib import Path
 from slotwise.errors import DataError
 from slotwise.localcluster.processes import HOST, Daemon, fetch_json
 
+# Small servers that live for a session: up soon, with little memory and few compiler threads beside those that work.
+LIGHT = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
 
 def home() -> Path:
     """The directory of pyspark, which is what Spark calls SPARK_HOME."""
@@ -61,7 +64,7 @@ def history_server(directory: Path, event_logs: str, port: int, tied: bool) -> D
 def _daemon(name: str, main: str, arguments: list[str], directory: Path, tied: bool, options: list[str] | None = None) -> Daemon:
     java_options = [
         mark(directory),
-        "-XX:+UseSerialGC",
+        *LIGHT,
         "-Dslotwise.log.level=info",
         # A taken port is an error here: nobody would look for the master on the next one.
         "-Dspark.port.maxRetries=0",
