@@ -23,7 +23,7 @@ EPOCHS = 8
 # Struck once this epoch is over; enough are left that the run is still training then.
 STRUCK_AFTER = 2
 SETTINGS = {"model": "simple", "epochs": EPOCHS, "batch_size": 16, "precision": "float64", "augment": ["flip", "rotate"]}
-FLAGS = f"--model simple --epochs {EPOCHS} --batch-size 16 --precision float64 --augment flip,rotate --checkpoint-steps 3 --slot-timeout 5".split()
+FLAGS = f"--model simple --epochs {EPOCHS} --batch-size 16 --precision float64 --augment flip,rotate --checkpoint-steps 3 --slot-timeout 10".split()
 WHEN = f"epoch {STRUCK_AFTER}/{EPOCHS}  done"
 AUDIT = f"each of {COUNTS[0]} ids exactly once in each of {EPOCHS} epochs"
 
@@ -56,7 +56,7 @@ def run(dataset: str) -> str:
 # The chief, which writes the checkpoints and leads TensorFlow's cluster, is one of those that are struck.
 @pytest.mark.parametrize(
     ("fault", "slot", "reason"),
-    [(faults.kill_training, 0, "SIGKILL"), (faults.stop_training, 1, "no sign of life for 5 s"), (faults.kill_executor, 1, "lost an executor")],
+    [(faults.kill_training, 0, "SIGKILL"), (faults.stop_training, 1, "no sign of life for 10 s"), (faults.kill_executor, 1, "lost an executor")],
 )
 def test_a_run_that_loses_a_slot_ends_where_the_undisturbed_one_does(
     cluster: LocalCluster, dataset: str, run: str, undisturbed: str, fault: faults.Fault, slot: int, reason: str

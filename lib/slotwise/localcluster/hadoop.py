@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -31,7 +32,11 @@ def servers_jar() -> Path:
     if jar.exists():
         return jar
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
+    # One at a time: Ivy's own cache does not bear two that fetch the same.
+    with open(cache / ".fetching", "w") as lock, tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if jar.exists():
+            return jar
         fetched = Path(scratch) / jar.name
         pattern = f"{scratch}/[artifact]-[revision].[ext]"
         # Nothing the jar depends on is needed: pyspark's own jars hold it.
