@@ -125,7 +125,7 @@ REFUSALS = {
     "no slots": ("--dataset tiny --batch-size 16 --slots 1,0", 2, ("--slots", "[1, 0]", "whole numbers from 1")),
     "slots as a word": ("--dataset tiny --batch-size 16 --slots 1,two", 2, ("--slots", "two", "whole numbers from 1")),
     "too many slots": ("--dataset tiny --batch-size 16 --slots 1,5", 2, ("--slots 5", "1 to 4")),
-    "unknown model": ("--dataset tiny --batch-size 16 --model nope --output earlier --overwrite", 2, ("--model nope", "covers, simple")),
+    "unknown model": ("--dataset tiny --batch-size 16 --model nope --output earlier --overwrite", 2, ("--model nope", "covers, fashion, simple")),
     "earlier runs": ("--dataset tiny --batch-size 16 --output earlier", 2, ("runs of an earlier comparison", "/earlier/runs", "--overwrite", "another --output")),
 }
 

@@ -223,3 +223,19 @@ def test_threads_get_what_one_gets() -> None:
     files = [data for data, _, _ in KINDS.values()] * 8 + [os.urandom(100)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda data: normalise(data, **SIZE), files)) == [normalise(data, **SIZE) for data in files]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF"])
+def test_one_channel_is_grey(form: str) -> None:
+    found = result(encoded(picture(), form), channels=1)
+    shown = Image.open(io.BytesIO(found.image))
+    assert (shown.format, shown.mode, shown.size) == ("JPEG", "L", (30, 40))
+    assert np.abs(np.asarray(shown).astype(int) - np.asarray(picture(30, 40).convert("L"))).mean() < 8
+
+
+def test_a_grey_jpeg_of_the_size_keeps_its_bytes_if_grey_is_wanted() -> None:
+    data = encoded(picture(30, 40).convert("L"), "JPEG", quality=95)
+    grey = result(data, channels=1)
+    assert grey.image == data
+    assert grey.picture == hashlib.sha256(np.asarray(Image.open(io.BytesIO(data))).tobytes()).hexdigest()
+    assert result(data).image != data

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from pyspark.sql import SparkSession
 
 from datasets import draw
 from job_runs import PREPARE, put
+from slots import make_job, run_slots
 from slotwise import config, storage
 from slotwise.contracts.catalogue import FETCH_FAILURES, SPLITS
 from slotwise.contracts.dataset import DatasetRecord, check_files, load
@@ -269,6 +271,36 @@ def test_cifar10_in_either_layout_keeps_its_test_split_and_its_bytes(spark: Spar
         assert record.accounting.used + record.accounting.set_aside.get("identical-image", 0) == 700
         assert record.splits["validation"].samples == pytest.approx(150, abs=45)
         assert samples_in(dataset, record, "test") == {row["image"]: row["label_name"] for row in source}
+
+
+def fashion_part(shared_data: Path, target: Path) -> Path:
+    """The first 500 and 100 images of the real files."""
+    target.mkdir()
+    for file in sorted((shared_data / "fashion-mnist").glob("*.gz")):
+        count = 500 if file.name.startswith("train") else 100
+        content = gzip.decompress(file.read_bytes())
+        header, size = (16, 28 * 28) if "images" in file.name else (8, 1)
+        part = content[:4] + count.to_bytes(4, "big") + content[8:header] + content[header : header + count * size]
+        (target / file.name).write_bytes(gzip.compress(part))
+    return target
+
+
+@pytest.mark.parametrize("format_name", ["tfrecord", "parquet"])
+def test_fashion_mnist_stays_grey_up_to_the_model(format_name: str, spark: SparkSession, shared_data: Path, tmp_path: Path) -> None:
+    part = fashion_part(shared_data, tmp_path / "part")
+    dataset = (tmp_path / "dataset").as_uri()
+    record = prepared(spark, "--source", "fashion-mnist", "--input", str(part), "--dataset", dataset, "--format", format_name)
+    check_sums(record, dataset, rows_of(dataset, tmp_path))
+    assert (record.channels, record.image_size, record.accounting.rows, record.splits["test"].samples) == (1, (28, 28), 600, 100)
+    images = samples_in(dataset, record, "test")
+    assert {Image.open(io.BytesIO(image)).mode for image in images} == {"L"}
+    if format_name == "parquet":
+        from petastorm import make_reader
+
+        with make_reader(f"{dataset}/test", num_epochs=1, workers_count=1) as reader:
+            assert {sample.image.shape for sample in reader} == {(28, 28)}
+    job = make_job(dataset, tmp_path / "run", model="fashion", epochs=1, batch_size=64, precision="float32")
+    assert run_slots(job, 1).test_accuracy > 0.2
 
 
 def test_a_folder_on_hdfs_with_unreadable_and_identical_files(spark: SparkSession, hdfs: str, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import catalogue_of
 from slotwise.sources.cifar10 import CLASSES
 from slotwise.sources.demo.books import write_catalogue
+from slotwise.sources.fashion_mnist import CLASSES as FASHION
 
 
 def read(spark: SparkSession, source: str, path: Path, **changes: Any) -> DataFrame:
@@ -240,6 +241,61 @@ def test_cifar10_says_what_is_wrong_with_the_input(spark: SparkSession, tmp_path
     (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073 * 2 - 1))
     with pytest.raises(DataError, match="cut off"):
         read(spark, "cifar10", tmp_path)
+
+
+# fashion-mnist
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """By the format's description; gzipped if the name says so."""
+    content = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def write_fashion(directory: Path, ending: str, counts: tuple[int, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    random = np.random.default_rng(5)
+    written = {}
+    for prefix, count in zip(("train", "t10k"), counts, strict=True):
+        images, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count).astype(np.uint8)
+        write_idx(directory / f"{prefix}-images-idx3-ubyte{ending}", images)
+        write_idx(directory / f"{prefix}-labels-idx1-ubyte{ending}", labels)
+        written[prefix] = images, labels
+    return written
+
+
+def test_fashion_mnist_of_the_real_files(spark: SparkSession, shared_data: Path) -> None:
+    frame = read(spark, "fashion-mnist", shared_data / "fashion-mnist")
+    counts = {(row["split"], row["label"]): row["count"] for row in frame.groupBy("split", "label").count().collect()}
+    assert counts == {(split, name): number for split, number in (("train", 6000), ("test", 1000)) for name in FASHION}
+    assert frame.select("row").distinct().count() == frame.select("id").distinct().count() == 70_000
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_fashion_mnist_becomes_grey_png_without_loss(spark: SparkSession, tmp_path: Path, ending: str) -> None:
+    written = write_fashion(tmp_path, ending, (700, 30))
+    rows = rows_of(read(spark, "fashion-mnist", tmp_path))
+    assert Counter(row["split"] for row in rows) == {"train": 700, "test": 30}
+    for number, prefix, index, name in ((0, "train", 0, "train/0"), (650, "train", 650, "train/650"), (700, "t10k", 0, "test/0"), (729, "t10k", 29, "test/29")):
+        images, labels = written[prefix]
+        assert (rows[number]["id"], rows[number]["label"]) == (name, FASHION[labels[index]])
+        shown = Image.open(io.BytesIO(rows[number]["image"]))
+        assert shown.mode == "L"
+        assert (np.asarray(shown) == images[index]).all()
+
+
+def test_fashion_mnist_says_what_is_wrong_with_the_input(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no train-images-idx3-ubyte or train-images-idx3-ubyte\.gz in"):
+        read(spark, "fashion-mnist", tmp_path)
+    write_fashion(tmp_path, "", (4, 2))
+    labels = tmp_path / "t10k-labels-idx1-ubyte"
+    whole = labels.read_bytes()
+    for content, says in ((whole[:-1], "cut off"), (whole[:3], "damaged"), (b"\0\0\x0d\1" + whole[4:], "no IDX file of unsigned bytes in 1 dimension")):
+        labels.write_bytes(content)
+        with pytest.raises(DataError, match=rf"t10k-labels-idx1-ubyte.* {says}"):
+            read(spark, "fashion-mnist", tmp_path)
+    write_idx(labels, np.zeros(3, np.uint8))
+    with pytest.raises(Exception, match=r"has 2 images, .* has 3 labels"):
+        read(spark, "fashion-mnist", tmp_path).collect()
 
 
 # folder

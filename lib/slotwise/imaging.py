@@ -1,4 +1,4 @@
-"""Any image file to one RGB JPEG of the dataset's size, with what is to be known about it; a bad file is a value."""
+"""Any image file to one RGB or grey JPEG of the dataset's size, with what is to be known about it; a bad file is a value."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _one_large_image = threading.Lock()
 class NormalisedImage:
     """An image ready for a dataset.
 
-    `image` is a JPEG, RGB, of the wanted size. `picture` is the SHA-256 of the RGB pixels it was made from (height × width × 3
-    uint8, row by row). `brightness` and `contrast` are mean and standard deviation of the luma, `pixel_min` and `pixel_max`
+    `image` is a JPEG, RGB or grey, of the wanted size. `picture` is the SHA-256 of the pixels it was made from (height × width ×
+    channels uint8, row by row). `brightness` and `contrast` are mean and standard deviation of the luma, `pixel_min` and `pixel_max`
     extremes over the channels, 0 to 255. `source_*` describe the file that came in; sizes are in pixels before rotation.
     """
 
@@ -62,17 +62,17 @@ class ImageFailure:
     error: str
 
 
-def normalise(data: bytes, *, height: int, width: int, max_pixels: int) -> NormalisedImage | ImageFailure:
-    """Brings an image file to `height` × `width` (stretched, as the published works do), RGB, JPEG.
+def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> NormalisedImage | ImageFailure:
+    """Brings an image file to `height` × `width` (stretched, as the published works do), RGB or with 1 channel grey, JPEG.
 
     Format and size are read from the header first: nothing above `max_pixels` is decoded. EXIF orientation is applied,
-    transparency shown on white, only the first frame of an animation taken. A baseline RGB JPEG that has the size already
-    keeps its bytes. The same bytes give the same result.
+    transparency shown on white, only the first frame of an animation taken. A baseline JPEG that has the size and the
+    channels already keeps its bytes. The same bytes give the same result.
     """
     # Our own limit, checked before any decoding, stands in for Pillow's, which would refuse some sizes the caller allows.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        return _normalise(data, (width, height), max_pixels)
+        return _normalise(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
     except UnidentifiedImageError:
         return _not_identified(data)
     # Pillow's decoders raise whatever the damage leads to: OSError, SyntaxError, ValueError, struct.error, KeyError and more.
@@ -90,7 +90,7 @@ def _not_identified(data: bytes) -> ImageFailure:
     return ImageFailure(Status.NOT_AN_IMAGE, f"not {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
 
 
-def _normalise(data: bytes, size: tuple[int, int], max_pixels: int) -> NormalisedImage | ImageFailure:
+def _normalise(data: bytes, size: tuple[int, int], wanted: str, max_pixels: int) -> NormalisedImage | ImageFailure:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as source:
         mode, (width, height) = source.mode, source.size
         if width * height > max_pixels:
@@ -98,9 +98,9 @@ def _normalise(data: bytes, size: tuple[int, int], max_pixels: int) -> Normalise
         form = "JPEG" if source.format == "MPO" else str(source.format)
         if width * height > _LARGE_PIXELS:
             with _one_large_image:
-                picture, kept = _decoded(source, size, data)
+                picture, kept = _decoded(source, size, wanted, data)
         else:
-            picture, kept = _decoded(source, size, data)
+            picture, kept = _decoded(source, size, wanted, data)
     pixels = np.asarray(picture)
     luma = np.asarray(picture.convert("L"))
     return NormalisedImage(
@@ -118,10 +118,10 @@ def _normalise(data: bytes, size: tuple[int, int], max_pixels: int) -> Normalise
     )
 
 
-def _decoded(source: Image.Image, size: tuple[int, int], data: bytes) -> tuple[Image.Image, bool]:
-    """The RGB picture of `size` (width, height), and whether the file can be kept as it is."""
+def _decoded(source: Image.Image, size: tuple[int, int], wanted: str, data: bytes) -> tuple[Image.Image, bool]:
+    """The picture of `size` (width, height) in the mode wanted, and whether the file can be kept as it is."""
     turn = _orientation(source) if source.format in ("JPEG", "MPO") else 1
-    if _is_plain_jpeg(source, size, data) and turn == 1:
+    if _is_plain_jpeg(source, size, wanted, data) and turn == 1:
         source.load()
         return source.copy(), True
     unturned = size[::-1] if turn in _SIDEWAYS else size
@@ -132,7 +132,8 @@ def _decoded(source: Image.Image, size: tuple[int, int], data: bytes) -> tuple[I
     if turn == 1:  # other formats: TIFF turns itself while loading and then no longer says that it has to be turned
         turn = _orientation(source)
         unturned = size[::-1] if turn in _SIDEWAYS else size
-    picture = _as_rgb(source).resize(unturned, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    picture = _as_rgb(source)
+    picture = (picture if wanted == "RGB" else picture.convert(wanted)).resize(unturned, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return (picture.transpose(_TURN[turn]) if turn in _TURN else picture), False
 
 
@@ -144,10 +145,10 @@ def _orientation(source: Image.Image) -> int:
     return int(value) if value in _TURN else 1
 
 
-def _is_plain_jpeg(source: Image.Image, size: tuple[int, int], data: bytes) -> bool:
-    """Whether any JPEG decoder reads these bytes to just this picture: baseline, RGB, of this size, with an end."""
+def _is_plain_jpeg(source: Image.Image, size: tuple[int, int], wanted: str, data: bytes) -> bool:
+    """Whether any JPEG decoder reads these bytes to just this picture: baseline, in this mode, of this size, with an end."""
     progressive = "progressive" in source.info or "progression" in source.info
-    return source.format == "JPEG" and source.mode == "RGB" and source.size == size and not progressive and data.endswith(b"\xff\xd9")
+    return source.format == "JPEG" and source.mode == wanted and source.size == size and not progressive and data.endswith(b"\xff\xd9")
 
 
 def _as_rgb(source: Image.Image) -> Image.Image:

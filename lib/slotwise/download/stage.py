@@ -87,7 +87,7 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, settings: PrepareSe
     rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
     target = storage.join(staging, "gathered")
     with phase(spark, "read images"), _small_batches(spark), reported(spark.sparkContext, "read", candidates.select("id").count()) as counters:
-        task = NormaliseTask(height, width, settings.max_pixels, settings.max_bytes, counters)
+        task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
         rows.mapInArrow(task, GATHERED_SCHEMA).write.parquet(storage.for_spark(target))
     return spark.read.schema(GATHERED_SCHEMA).parquet(storage.for_spark(target, pattern=True))
 

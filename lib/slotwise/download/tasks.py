@@ -82,6 +82,7 @@ class NormaliseTask:
 
     height: int
     width: int
+    channels: int
     max_pixels: int
     max_bytes: int
     counters: Counters
@@ -106,7 +107,7 @@ class NormaliseTask:
             if size is None:
                 return {"status": Status.UNREADABLE.value, "error": "no bytes"}
             return {"status": Status.TOO_LARGE.value, "error": f"{size} bytes are more than {self.max_bytes}"}
-        image = normalise(data, height=self.height, width=self.width, max_pixels=self.max_pixels)
+        image = normalise(data, height=self.height, width=self.width, channels=self.channels, max_pixels=self.max_pixels)
         if isinstance(image, ImageFailure):
             return {"status": image.status.value, "error": image.error}
         return image_columns(image)

@@ -26,16 +26,16 @@ def require() -> None:
 
 
 @contextmanager
-def materialize(spark: SparkSession, uri: str, image_size: tuple[int, int]) -> Iterator[None]:
+def materialize(spark: SparkSession, uri: str, image_shape: tuple[int, ...]) -> Iterator[None]:
     """Runs petastorm's `materialize_dataset` around the writing of shards below `uri`.
 
-    On leaving it, `_common_metadata` holds the schema (id, label, image of uint8 [height, width, 3]) and the row groups.
+    On leaving it, `_common_metadata` holds the schema (id, label, image of uint8 [height, width, 3], or [height, width] for grey) and the row groups.
     """
     from petastorm.etl.dataset_metadata import materialize_dataset
 
     # Petastorm's own way to HDFS is libhdfs, a native library that neither Spark nor pip brings.
     factory = partial(_petastorm_filesystem, uri)
-    manager = materialize_dataset(spark, storage.for_spark(uri), _unischema(image_size), filesystem_factory=factory)
+    manager = materialize_dataset(spark, storage.for_spark(uri), _unischema(image_shape), filesystem_factory=factory)
     with _without_deprecations():
         manager.__enter__()
     yield
@@ -62,18 +62,17 @@ def _petastorm_filesystem(uri: str) -> Any:
         return OldFileSystem(storage.filesystem(uri)[0])
 
 
-def _unischema(image_size: tuple[int, int]) -> Any:
+def _unischema(image_shape: tuple[int, ...]) -> Any:
     import numpy as np
     from petastorm.codecs import CompressedImageCodec, ScalarCodec
     from petastorm.unischema import Unischema, UnischemaField
     from pyspark.sql.types import LongType, StringType
 
-    height, width = image_size
     return Unischema(
         "Sample",
         [
             UnischemaField("id", np.str_, (), ScalarCodec(StringType()), False),
             UnischemaField("label", np.int64, (), ScalarCodec(LongType()), False),
-            UnischemaField("image", np.uint8, (height, width, 3), CompressedImageCodec("jpeg"), False),
+            UnischemaField("image", np.uint8, image_shape, CompressedImageCodec("jpeg"), False),
         ],
     )

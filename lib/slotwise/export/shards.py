@@ -41,6 +41,7 @@ def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: s
     """
     logical_shards, format_name, image_size = settings.logical_shards, settings.format, settings.image_size
     assert image_size is not None
+    image_shape = image_size if settings.channels == 1 else (*image_size, settings.channels)
     # The samples are narrow and go to every task, so that the images cross the cluster once: to their shard's task.
     rows = (
         images.join(F.broadcast(samples), "id", "inner")
@@ -51,7 +52,7 @@ def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: s
     with ExitStack() as stack:
         if format_name == "parquet":
             for split in SPLITS:
-                stack.enter_context(petastorm.materialize(spark, storage.join(target, split), image_size))
+                stack.enter_context(petastorm.materialize(spark, storage.join(target, split), image_shape))
         written = rows.mapInArrow(partial(_write_partition, target=target, format_name=format_name), _SHARD_SCHEMA).collect()
         shards = {(row["split"], row["shard"]): ShardRecord(file=row["file"], samples=row["samples"], bytes=row["bytes"], sha256=row["sha256"]) for row in written}
         for split in SPLITS:

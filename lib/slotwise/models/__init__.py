@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Modules, not functions: naming the models must not import TensorFlow on the driver.
 MODELS = {
     "covers": "slotwise.models.covers",
+    "fashion": "slotwise.models.fashion",
     "simple": "slotwise.models.simple",
 }
 

@@ -230,7 +230,7 @@ def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, lis
         source=settings.source,
         format=settings.format,
         image_size=settings.image_size,
-        channels=3,
+        channels=settings.channels,
         classes=balanced.classes,
         class_weights=balanced.class_weights,
         logical_shards=settings.logical_shards,

@@ -27,7 +27,7 @@ class CompareSettings(Settings):
     dataset: Uri | None = option(None, "do the runs first, on this dataset", accepted="a prepared dataset", metavar="URI")
     slots: Annotated[list[int], CommaSeparated] = option([1, 2], "with --dataset: the slot counts to run, interleaved", accepted="whole numbers from 1, with commas", metavar="N,M", min_length=1)
     repeats: int = option(1, "with --dataset: runs of each slot count, with seeds seed, seed+1, …", accepted="a whole number from 1", metavar="R", ge=1)
-    model: str | None = option(None, "with --dataset: the model", accepted="covers or simple", metavar="NAME")
+    model: str | None = option(None, "with --dataset: the model", accepted="covers, fashion or simple", metavar="NAME")
     epochs: int = option(8, "with --dataset: epochs of each run", accepted="a whole number from 1", metavar="E", ge=1)
     batch_size: int = option(64, "with --dataset: images per step over all slots", accepted="a multiple of the dataset's logical shards", metavar="B", ge=1)
     learning_rate: float = option(0.001, "with --dataset: Adam's step size", accepted="a number above 0", metavar="R", gt=0)

@@ -11,7 +11,7 @@ from slotwise.config import Settings, option
 from slotwise.errors import UsageError
 from slotwise.settings.types import CommaSeparated, ImageSize, Uri
 
-Source = Literal["demo", "covers", "cifar10", "folder"]
+Source = Literal["demo", "covers", "cifar10", "fashion-mnist", "folder"]
 Format = Literal["tfrecord", "parquet"]
 Balance = Literal["undersample", "oversample", "weights", "none"]
 
@@ -20,29 +20,32 @@ SOURCE_DEFAULTS: dict[str, tuple[int | None, int | None, tuple[int, int], Balanc
     "demo": (12, 100, (64, 48), "undersample"),
     "covers": (12, 2200, (150, 100), "undersample"),
     "cifar10": (None, None, (32, 32), "none"),
+    "fashion-mnist": (None, None, (28, 28), "none"),
     "folder": (None, None, (128, 128), "undersample"),
 }
+_GREY = ("fashion-mnist",)
 
 
 class PrepareSettings(Settings):
     """What to make a dataset from, and how."""
 
     job: ClassVar[str] = "prepare"
-    summary: ClassVar[str] = "Turn a table of image URLs, CIFAR-10 or a folder of images into a balanced dataset of logical shards."
+    summary: ClassVar[str] = "Turn a table of image URLs, CIFAR-10, Fashion-MNIST or a folder of images into a balanced dataset of logical shards."
     examples: ClassVar[str] = """\
   spark-submit jobs/prepare.py
   spark-submit jobs/prepare.py --source covers --input hdfs://host:9000/books.csv.gz --classes 12 --per-class 2200
   spark-submit jobs/prepare.py --source cifar10 --input hdfs://host:9000/cifar10 --dataset hdfs://host:9000/datasets/cifar10
+  spark-submit jobs/prepare.py --source fashion-mnist --input fashion-mnist
   spark-submit jobs/prepare.py --source folder --input photos --image-size 128x128 --format parquet"""
 
-    source: Source = option("demo", "where the images come from", accepted="demo, covers, cifar10 or folder", metavar="NAME")
+    source: Source = option("demo", "where the images come from", accepted="demo, covers, cifar10, fashion-mnist or folder", metavar="NAME")
     input: Uri | None = option(None, "the source's file or directory; the demo draws its own", accepted="a path or URI that exists", metavar="URI")
     dataset: Uri | None = option(None, "where the dataset goes (default: workspace/datasets/SOURCE)", accepted="a path or URI", metavar="URI")
     format: Format = option("tfrecord", "file format of the shards", accepted="tfrecord or parquet", metavar="NAME")
     classes: int | None = option(None, "keep the K largest classes (default: 12 for demo and covers, else all)", accepted="a whole number from 2", metavar="K", ge=2)
     per_class: int | None = option(None, "images per class over all splits (default: 100 for demo, 2200 for covers, else all)", accepted="a whole number from 5", metavar="N", ge=5)
-    balance: Balance | None = option(None, "how to even out the training split (default: undersample; none for cifar10, balanced as it comes)", accepted="undersample, oversample, weights or none", metavar="NAME")
-    image_size: ImageSize | None = option(None, "size of the stored images (default: 64x48 demo, 150x100 covers, 32x32 cifar10, 128x128 folder)", accepted="HEIGHTxWIDTH, each from 4 to 4096", metavar="HxW")
+    balance: Balance | None = option(None, "how to even out the training split (default: undersample; none for cifar10 and fashion-mnist, balanced as they come)", accepted="undersample, oversample, weights or none", metavar="NAME")
+    image_size: ImageSize | None = option(None, "size of the stored images (default: 64x48 demo, 150x100 covers, 32x32 cifar10, 28x28 fashion-mnist, 128x128 folder)", accepted="HEIGHTxWIDTH, each from 4 to 4096", metavar="HxW")
     logical_shards: int = option(16, "shards per split; a run can use any number of slots up to it", accepted="a whole number from 1 to 4096", metavar="L", ge=1, le=4096)
     split: Annotated[list[int], CommaSeparated] = option([60, 20, 20], "percent for train,validation,test", accepted="three whole numbers that add up to 100, train and test above 0", metavar="A,B,C")
     seed: int = option(7, "seed of selection, split and order", accepted="a whole number from 0", metavar="S", ge=0)
@@ -72,6 +75,11 @@ class PrepareSettings(Settings):
             if "=" not in pair:
                 raise UsageError("The value of --mirror is wrong", received=pair, accepted="FROM=TO")
         return self
+
+    @property
+    def channels(self) -> int:
+        """Of the stored images: 1 for grey, 3 for RGB."""
+        return 1 if self.source in _GREY else 3
 
     def resolved(self) -> PrepareSettings:
         """The same settings with every default that depends on the source filled in."""

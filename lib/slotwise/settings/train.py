@@ -30,7 +30,7 @@ class TrainSettings(Settings):
     run: Uri | None = option(None, "where the run goes (default: workspace/runs/DATASET-MODEL-SLOTSslot-N)", accepted="a path or URI", metavar="URI")
     slots: int = option(1, "processes that train together", accepted="a whole number from 1", metavar="N", ge=1)
     cores_per_slot: int = option(1, "processor cores of each slot", accepted="a whole number from 1", metavar="C", ge=1)
-    model: str | None = option(None, "the model (default: covers, or simple for images below 48 pixels)", accepted="covers or simple", metavar="NAME")
+    model: str | None = option(None, "the model (default: covers, or simple for images below 48 pixels)", accepted="covers, fashion or simple", metavar="NAME")
     engine: Literal["tensorflow"] = option("tensorflow", "what trains", accepted="tensorflow", metavar="NAME")
     epochs: int = option(8, "times that every training image is seen", accepted="a whole number from 1", metavar="E", ge=1)
     batch_size: int = option(64, "images per step over all slots", accepted="a multiple of the dataset's logical shards", metavar="B", ge=1)

@@ -12,7 +12,7 @@ from slotwise.settings.prepare import PrepareSettings
 Catalogue = Callable[[SparkSession, PrepareSettings], DataFrame]
 
 # Modules with a function `catalogue`. The demo writes the table that `covers` reads.
-_MODULES = {"demo": "covers", "covers": "covers", "cifar10": "cifar10", "folder": "folder"}
+_MODULES = {"demo": "covers", "covers": "covers", "cifar10": "cifar10", "fashion-mnist": "fashion_mnist", "folder": "folder"}
 
 
 def catalogue_of(source: str) -> Catalogue:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from PIL import Image
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, DataType, IntegralType, StructType
 
 from slotwise import storage
-from slotwise.contracts.catalogue import Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.numbering import numbered, placed
 from slotwise.sources.reading import READ_ERRORS, cause_of
+from slotwise.sources.rows import png, with_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ACCEPTED = "a directory or file of CIFAR-10: Parquet with image and label, or data_batch_*.bin and test_batch.bin"
@@ -62,7 +60,7 @@ def _from_parquet(spark: SparkSession, uri: str) -> DataFrame:
     split = F.coalesce("_split", _split_of_file(F.col("file")))
     stem = F.regexp_replace("file", r"\.parquet$", "")
     number = F.concat_ws("/", F.coalesce(split, F.lit("all")), stem, F.col("place").cast("string"))
-    return _finished(rows, row_id=F.coalesce(F.when(F.col("_path") != "", F.col("_path")), number), label=F.col("_label"), image=F.col("_image"), split=split)
+    return with_splits(rows, row_id=F.coalesce(F.when(F.col("_path") != "", F.col("_path")), number), label=F.col("_label"), image=F.col("_image"), split=split)
 
 
 def _table(spark: SparkSession, uri: str) -> DataFrame:
@@ -156,7 +154,7 @@ def _from_batches(spark: SparkSession, uri: str, batches: list[_Batch]) -> DataF
     label = F.element_at(F.array(*(F.lit(name) for name in names)), F.when(F.col("label") < len(names), F.col("label") + 1))
     # The PNG is a column of its own, so that counting labels does not draw 60,000 of them.
     image = F.pandas_udf(_pngs, "binary")(F.col("raw"))  # type: ignore[call-overload]
-    return _finished(records, row_id=F.col("row_id"), label=label, image=image, split=F.col("split"))
+    return with_splits(records, row_id=F.col("row_id"), label=label, image=image, split=F.col("split"))
 
 
 def _names(uri: str) -> list[str]:
@@ -186,27 +184,4 @@ def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _pngs(raw: pd.Series) -> pd.Series:
-    return raw.map(_png)
-
-
-def _png(raw: bytes) -> bytes:
-    pixels = np.frombuffer(raw, np.uint8).reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(content, "PNG", compress_level=1)
-    return content.getvalue()
-
-
-# Both
-
-
-def _finished(rows: DataFrame, *, row_id: Column, label: Column, image: Column, split: Column) -> DataFrame:
-    return rows.select("row", row_id.alias("id"), label.alias("label"), image.alias("image"), split.alias("split")).select(
-        "row",
-        "id",
-        "label",
-        F.lit(None).cast("string").alias("url"),
-        "image",
-        "split",
-        F.when(F.col("label").isNull(), Status.MISSING_CATEGORY.value).alias("status"),
-        F.lit(None).cast("string").alias("error"),
-    )
+    return raw.map(lambda pixels: png(np.frombuffer(pixels, np.uint8).reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)))
