@@ -28,6 +28,15 @@ LIGHT_JAVA = [word for who in ("driver", "executor") for word in ("--conf", f"sp
 SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+# Of two processes neither is to be left with the longest files when the other has finished.
+_LONGEST_FIRST = ("test_survival", "test_readme", "test_prepare_job", "test_outage", "test_train_refusals", "test_checkpoints", "test_train_job")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
