@@ -285,6 +285,7 @@ def fashion_part(shared_data: Path, target: Path) -> Path:
     return target
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # petastorm lives on what pyarrow has deprecated
 @pytest.mark.parametrize("format_name", ["tfrecord", "parquet"])
 def test_fashion_mnist_stays_grey_up_to_the_model(format_name: str, spark: SparkSession, shared_data: Path, tmp_path: Path) -> None:
     part = fashion_part(shared_data, tmp_path / "part")
