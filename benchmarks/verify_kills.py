@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,50 +91,89 @@ def main() -> int:
     print(f"{options.draws} draws, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="slotwise-kills-") as directory, LocalCluster(Path(directory), workers=Workers(2, 1)) as cluster:
         os.environ[DIRECTORY_VARIABLE] = str(cluster.directory)  # event logs go to its HDFS, as with make cluster
-        dataset = f"{cluster.hdfs}/datasets/covers"
-        _prepare(cluster.master, dataset)
-        undisturbed = f"{cluster.hdfs}/runs/undisturbed"
-        _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
-        epoch_seconds = statistics.median(epoch.seconds + epoch.validation_seconds for epoch in runs.load(undisturbed).epochs[1:])
-        outlasted = _outages(cluster, dataset, undisturbed)
-        good, lost = 0, list[Lost]()
-        for number, draw in enumerate(draws(options.draws, options.seed), 1):
-            run = f"{cluster.hdfs}/runs/draw-{number}"
-            training = _strike(cluster, dataset, run, draw, epoch_seconds)
-            record = runs.load(run)
-            difference = weight_difference(run, undisturbed)
-            is_good = _is_as(undisturbed, run)
-            good += is_good
-            if record.restarts and training.struck is not None:
-                lost.append(_lost(training, record, draw, epoch_seconds))
-            went_on = f"went on after {record.resumed_from[-1]}" if record.resumed_from else "began again"
-            when = f"slot {draw.slot}, epoch {draw.epoch + 1} at {draw.share:.0%}"
-            print(f"{number:2} {draw.kind.name:40} {when}: {went_on} on {record.slots}; weights within {difference:.1e}; audit: {record.audit}{'' if is_good else '  WRONG'}", flush=True)
+        trial = Trial.begin(cluster)
+        outlasted = [trial.outage(amid_checkpoint) for amid_checkpoint in (False, True)]
+        ends = [trial.strike(number, draw) for number, draw in enumerate(draws(options.draws, options.seed), 1)]
+    good = sum(is_good for is_good, _ in ends)
     print(f"{good} of {options.draws} end with the weights of the undisturbed run (within {TOLERANCE:.0e}) and a clean audit")
-    _print_lost(lost)
-    return 0 if outlasted and good == options.draws else 1
+    _print_lost([lost for _, lost in ends if lost])
+    return 0 if all(outlasted) and good == options.draws else 1
 
 
-def _is_as(undisturbed: str, run: str) -> bool:
-    record = runs.load(run)
-    return weight_difference(run, undisturbed) <= TOLERANCE and not record.audit.faults and len(record.epochs) == _EPOCHS
+@dataclass(frozen=True)
+class Trial:
+    """A cluster, a dataset on it, and the run that nothing happens to, with the seconds that an epoch of it takes."""
 
+    cluster: LocalCluster
+    dataset: str
+    undisturbed: str
+    epoch_seconds: float
 
-def _outages(cluster: LocalCluster, dataset: str, undisturbed: str) -> bool:
-    """Trains with the NameNode gone for a while, amid an epoch and amid a checkpoint; whether both end as if nothing had happened."""
-    good = True
-    for number, moment in enumerate(("while training", "while a checkpoint is written"), 1):
-        run = f"{cluster.hdfs}/runs/outage-{number}"
-        checkpoints = RunPaths(run).checkpoints if number == 2 else None
-        training = faults.train(cluster.master, _flags(dataset, run, 2), fault=_namenode_away(cluster, checkpoints), when=rf"epoch 3/{_EPOCHS}  done")
+    @classmethod
+    def begin(cls, cluster: LocalCluster) -> Trial:
+        dataset, undisturbed = f"{cluster.hdfs}/datasets/covers", f"{cluster.hdfs}/runs/undisturbed"
+        _prepare(cluster.master, dataset)
+        _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
+        epochs = runs.load(undisturbed).epochs[1:]
+        return cls(cluster, dataset, undisturbed, statistics.median(epoch.seconds + epoch.validation_seconds for epoch in epochs))
+
+    def strike(self, number: int, draw: Draw) -> tuple[bool, Lost | None]:
+        """Trains through one strike and says how it ended; whether well, and what it cost if the driver itself took the run up again."""
+        run = f"{self.cluster.hdfs}/runs/draw-{number}"
+        training = self._train(run, draw)
+        record = runs.load(run)
+        is_good, end = self._compared(run)
+        went_on = f"went on after {record.resumed_from[-1]}" if record.resumed_from else "began again"
+        at = f"slot {draw.slot}, epoch {draw.epoch + 1} at {draw.share:.0%}"
+        print(f"{number:2} {draw.kind.name:40} {at}: {went_on} on {len(record.placement)}; {end}", flush=True)
+        return is_good, self._lost(training, record, draw) if record.restarts else None
+
+    def outage(self, amid_checkpoint: bool) -> bool:
+        """Trains with the NameNode gone for a while, amid an epoch or amid a checkpoint; whether that left no trace in the run."""
+        moment = "while a checkpoint is written" if amid_checkpoint else "while training"
+        run = f"{self.cluster.hdfs}/runs/outage-{'checkpoint' if amid_checkpoint else 'training'}"
+        fault = _namenode_away(self.cluster, RunPaths(run).checkpoints if amid_checkpoint else None)
+        training = faults.train(self.cluster.master, _flags(self.dataset, run, 2), fault=fault, when=rf"epoch 3/{_EPOCHS}  done")
         _finish(training)
         back = re.search(r"storage \S+ is back after \d+ s", training.output)
-        is_good = back is not None and not runs.load(run).restarts and _is_as(undisturbed, run)
-        said = back[0] if back else "nothing said"
-        difference = weight_difference(run, undisturbed)
-        print(f"NameNode away for {_AWAY_SECONDS} s {moment}: {said}; weights within {difference:.1e}; audit: {runs.load(run).audit}{'' if is_good else '  WRONG'}", flush=True)
-        good = good and is_good
-    return good
+        is_good, end = self._compared(run)
+        print(f"NameNode away for {_AWAY_SECONDS} s {moment}: {back[0] if back else 'nothing said'}; {end}", flush=True)
+        return is_good and back is not None and not runs.load(run).restarts
+
+    def _compared(self, run: str) -> tuple[bool, str]:
+        """Whether a run has ended as the undisturbed one, and in words."""
+        record, difference = runs.load(run), weight_difference(run, self.undisturbed)
+        is_good = difference <= TOLERANCE and not record.audit.faults and len(record.epochs) == _EPOCHS
+        return is_good, f"weights within {difference:.1e}; audit: {record.audit}{'' if is_good else '  WRONG'}"
+
+    def _train(self, run: str, draw: Draw) -> Training:
+        """Trains to the end through one fault; brings back what the fault took from the cluster."""
+        kind = draw.kind
+        # Before the first epoch is over, its time is counted from the slots' start: they may still be looking for each other.
+        when = rf"epoch {draw.epoch}/{_EPOCHS}  done" if draw.epoch else rf"slot {draw.slot} \| starts on"
+        delay = draw.share * self.epoch_seconds if draw.epoch else 1 + 9 * draw.share
+        flags = [*_flags(self.dataset, run, kind.slots), "--min-slots", "1"]
+        training = faults.train(self.cluster.master, flags, fault=kind.fault, slot=draw.slot, when=when, delay=delay)
+        if kind.resumed_on:
+            _finish(faults.train(self.cluster.master, [*_flags(self.dataset, run, kind.resumed_on), "--resume"]))
+        else:
+            _finish(training)
+        for name, part in self.cluster.parts.items():
+            if not part.running():
+                self.cluster.start_part(name)
+        return training
+
+    def _lost(self, training: Training, record: runs.RunRecord, draw: Draw) -> Lost:
+        """Where the time of a restart went; steps redone are counted at the undisturbed run's pace."""
+        assert training.struck is not None
+        noticed = training.time_of(r"^(slot \d+ on |Spark lost an executor)", training.struck)
+        on_again = training.time_of(r"\| (going on after|no checkpoint can be read)", training.struck)
+        assert noticed is not None
+        assert on_again is not None
+        resumed = record.resumed_from[-1] if record.resumed_from else runs.Position(epoch=0, step=0)
+        done = draw.epoch + (draw.share if draw.epoch else 0.0)
+        redone = max(done - resumed.epoch - resumed.step / record.epochs[0].steps, 0.0)
+        return Lost(noticed - training.struck, on_again - noticed, redone * self.epoch_seconds)
 
 
 def _namenode_away(cluster: LocalCluster, checkpoints: str | None) -> Fault:
@@ -163,37 +203,6 @@ def _prepare(master: str, dataset: str) -> None:
 def _finish(training: Training) -> None:
     if training.driver.returncode:
         sys.exit(f"a training ended with exit code {training.driver.returncode}\n{training.output}")
-
-
-def _strike(cluster: LocalCluster, dataset: str, run: str, draw: Draw, epoch_seconds: float) -> Training:
-    """Trains to the end through one fault; brings back what the fault took from the cluster."""
-    kind = draw.kind
-    # Before the first epoch is over, its steps are counted from the slots' start: they may still be looking for each other.
-    when = rf"epoch {draw.epoch}/{_EPOCHS}  done" if draw.epoch else rf"slot {draw.slot} \| starts on"
-    delay = draw.share * epoch_seconds if draw.epoch else 1 + 9 * draw.share
-    flags = [*_flags(dataset, run, kind.slots), "--min-slots", "1"]
-    training = faults.train(cluster.master, flags, fault=kind.fault, slot=draw.slot, when=when, delay=delay)
-    if kind.resumed_on:
-        _finish(faults.train(cluster.master, [*_flags(dataset, run, kind.resumed_on), "--resume"]))
-    else:
-        _finish(training)
-    for name, part in cluster.parts.items():
-        if not part.running():
-            cluster.start_part(name)
-    return training
-
-
-def _lost(training: Training, record: runs.RunRecord, draw: Draw, epoch_seconds: float) -> Lost:
-    """Where the time of a restart went; steps redone are counted at the undisturbed run's pace."""
-    assert training.struck is not None
-    noticed = training.time_of(r"^(slot \d+ on |Spark lost an executor)", training.struck)
-    on_again = training.time_of(r"\| (going on after|no checkpoint can be read)", training.struck)
-    assert noticed is not None
-    assert on_again is not None
-    resumed = record.resumed_from[-1] if record.resumed_from else runs.Position(epoch=0, step=0)
-    done = draw.epoch + (draw.share if draw.epoch else 0.0)
-    redone = max(done - resumed.epoch - resumed.step / record.epochs[0].steps, 0.0)
-    return Lost(noticed - training.struck, on_again - noticed, redone * epoch_seconds)
 
 
 def _print_lost(lost: list[Lost]) -> None:
