@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import SparkSubmit
-from slotwise import storage
+from slotwise import config, storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.settings.compare import CompareSettings
+from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.train import TrainSettings
 
 _SUBMIT = "spark-submit "
 
@@ -89,6 +92,16 @@ def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: Lo
     placed = {slot.executor for slot in runs.load(f"{cluster.hdfs}/runs/demo").placement}
     assert len(placed) == 2
     assert storage.exists(f"{cluster.hdfs}/comparison/comparison.json")
+
+
+def test_every_job_line_is_accepted(readme: str) -> None:
+    lines = re.findall(r"^spark-submit (.*?)(?:#.*)?$", readme, re.MULTILINE)
+    assert len(lines) > 10
+    settings = {"prepare": PrepareSettings, "train_distributed": TrainSettings, "compare": CompareSettings}
+    for line in lines:
+        words = shlex.split(line.replace("$H", "hdfs://127.0.0.1:9000"))
+        job = next(word for word in words if word.startswith("jobs/"))
+        config.load(settings[Path(job).stem], words[words.index(job) + 1 :])
 
 
 def test_every_link_leads_somewhere(readme: str, repository: Path) -> None:
