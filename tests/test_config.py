@@ -97,7 +97,7 @@ def test_an_unknown_or_unfinished_flag_is_refused(flags: list[str]) -> None:
         (TrainSettings, ["--learning-rate", "0"], "'0'", "a number above 0"),
         (TrainSettings, ["--augment", "flip,spin"], "spin", "flip, crop, shift, rotate, shear, zoom, brightness, with commas"),
         (TrainSettings, ["--dataset", "htfs://x"], "'htfs://x'", "a plain path, file://, hdfs:// or any protocol of fsspec (s3://, gs://, abfs://, …)"),
-        (PrepareSettings, ["--source", "imagenet"], "'imagenet'", "demo, covers, cifar10 or folder"),
+        (PrepareSettings, ["--source", "imagenet"], "'imagenet'", "demo, covers, cifar10, fashion-mnist or folder"),
         (PrepareSettings, ["--image-size", "64"], "'64'", "HEIGHTxWIDTH, each from 4 to 4096"),
         (PrepareSettings, ["--logical-shards", "5000"], "'5000'", "a whole number from 1 to 4096"),
         (CompareSettings, ["--slots", "1,x"], "x", "whole numbers from 1, with commas"),

@@ -26,7 +26,7 @@ CALLS = {
     "existing other directory": Call("--dataset other", ("not a dataset", "other", "--overwrite")),
     "overwriting what is no dataset": Call("--dataset home --overwrite", ("something else than a dataset", "home", "another --dataset")),
     "unknown flag": Call("--class 3", ("--class", "--help")),
-    "unknown source": Call("--source covrs", ("--source", "'covrs'", "demo, covers, cifar10 or folder")),
+    "unknown source": Call("--source covrs", ("--source", "'covrs'", "demo, covers, cifar10, fashion-mnist or folder")),
     "unknown format": Call("--format csv", ("--format", "'csv'", "tfrecord or parquet")),
     "one class": Call("--classes 1", ("--classes", "'1'", "from 2")),
     "more classes than the demo has": Call("--classes 25", ("24 classes", "--classes 25", "from 2 to 24")),
