@@ -21,7 +21,7 @@ class Call(NamedTuple):
 CALLS = {
     "missing input": Call("--source covers --input none.csv", ("input does not exist", "none.csv")),
     "no input": Call("--source folder", ("needs --input", "none")),
-    "input of the demo": Call("--input books.csv", ("draws its own", "books.csv", "--source covers, cifar10 or folder")),
+    "input of the demo": Call("--input books.csv", ("draws its own", "books.csv", "--source covers, cifar10, fashion-mnist or folder")),
     "existing dataset": Call("--dataset ready", ("a dataset already", "ready", "--overwrite")),
     "existing other directory": Call("--dataset other", ("not a dataset", "other", "--overwrite")),
     "overwriting what is no dataset": Call("--dataset home --overwrite", ("something else than a dataset", "home", "another --dataset")),

@@ -19,7 +19,7 @@ def check(settings: PrepareSettings) -> None:
     from slotwise.sources.demo.categories import CATEGORIES
 
     if settings.input is not None:
-        raise UsageError("The demo draws its own input", received=f"--source demo --input {settings.input}", accepted="--source covers, cifar10 or folder with an --input")
+        raise UsageError("The demo draws its own input", received=f"--source demo --input {settings.input}", accepted="--source covers, cifar10, fashion-mnist or folder with an --input")
     if settings.classes is not None and settings.classes > len(CATEGORIES):
         raise UsageError(f"The demo has {len(CATEGORIES)} classes", received=f"--classes {settings.classes}", accepted=f"a whole number from 2 to {len(CATEGORIES)}")
 
