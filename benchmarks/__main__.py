@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.pairs import Ratio, compare
+from benchmarks.submit import submit
 from benchmarks.training import one_core_environment, pinned, slots_rate
 from slotwise import storage
 from slotwise.localcluster.cluster import LocalCluster, Workers
@@ -34,8 +35,7 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     dataset = storage.normalise(_DATASET)
     if not storage.exists(storage.join(dataset, "dataset.json")):
-        submit = Path(sys.executable).parent / "spark-submit"
-        subprocess.run([str(submit), "jobs/prepare.py", *_PREPARE], check=True)
+        submit("prepare", *_PREPARE)
     results = _measure(dataset, pairs)
     _RESULTS.mkdir(parents=True, exist_ok=True)
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system(), **installed_versions()}

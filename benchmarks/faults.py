@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks.submit import SPARK_SUBMIT
 
 TRAIN = str(Path(__file__).resolve().parent.parent / "jobs" / "train_distributed.py")
 _LIMIT_SECONDS = 300
@@ -54,7 +55,7 @@ def train(
     master: str, flags: Sequence[str], *, fault: Fault | None = None, slot: int = 1, when: str = "", delay: float = 0.0, options: Sequence[str] = ()
 ) -> Training:
     """Trains by spark-submit, with options of its own, to the end; strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
-    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, *options, TRAIN, *flags]
+    command = [SPARK_SUBMIT, "--master", master, *options, TRAIN, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)

@@ -13,7 +13,6 @@ import re
 import secrets
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import NamedTuple
 
 from benchmarks import faults
 from benchmarks.faults import Fault, Training
+from benchmarks.submit import submit
+from benchmarks.verify_slots import TOLERANCE
 from slotwise import storage
 from slotwise.contracts import run as runs
 from slotwise.contracts.paths import RunPaths
@@ -30,7 +31,6 @@ from slotwise.localcluster.cluster import LocalCluster, Workers
 from slotwise.localcluster.state import DIRECTORY_VARIABLE
 from slotwise.train.checkpoints import weight_difference
 
-TOLERANCE = 1e-8
 _EPOCHS, _BATCH = 12, 48
 _AWAY_SECONDS = 60
 _PREPARE = shlex.split("--source demo --classes 12 --per-class 100 --image-size 48x48")
@@ -112,7 +112,7 @@ class Trial:
     @classmethod
     def begin(cls, cluster: LocalCluster) -> Trial:
         dataset, undisturbed = f"{cluster.hdfs}/datasets/covers", f"{cluster.hdfs}/runs/undisturbed"
-        _prepare(cluster.master, dataset)
+        submit("prepare", *_PREPARE, "--dataset", dataset, master=cluster.master)
         _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
         epochs = runs.load(undisturbed).epochs[1:]
         return cls(cluster, dataset, undisturbed, statistics.median(epoch.seconds + epoch.validation_seconds for epoch in epochs))
@@ -191,13 +191,6 @@ def _namenode_away(cluster: LocalCluster, checkpoints: str | None) -> Fault:
 
 def _flags(dataset: str, run: str, slots: int) -> list[str]:
     return ["--dataset", dataset, "--run", run, "--slots", str(slots), *_FLAGS]
-
-
-def _prepare(master: str, dataset: str) -> None:
-    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, "jobs/prepare.py", *_PREPARE, "--dataset", dataset]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        sys.exit(done.stdout)
 
 
 def _finish(training: Training) -> None:

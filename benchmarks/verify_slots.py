@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.submit import submit
 from slotwise import storage
 from slotwise.contracts.run import load
 from slotwise.train import audit
@@ -40,7 +39,7 @@ def main() -> int:
     options = parser.parse_args()
     models, formats = options.models.split(","), options.formats.split(",")
     for format_name in formats:
-        _submit("prepare", *_PREPARE, "--dataset", _dataset(format_name), "--format", format_name)
+        submit("prepare", *_PREPARE, "--dataset", _dataset(format_name), "--format", format_name)
     weights = max(_weights(format_name, model, options.slots) for format_name in formats for model in models)
     losses = max(_losses(formats[0], model) for model in models)
     print(f"float64: largest weight difference {weights:.1e}, allowed {TOLERANCE:.0e}: {_verdict(weights <= TOLERANCE)} for 1 to {options.slots} slots")
@@ -81,15 +80,8 @@ def _train(format_name: str, model: str, slots: int, precision: str, flags: Sequ
     """Trains by spark-submit; returns the run's URI."""
     run = f"{_WORKSPACE}/runs/{format_name}-{model}-{precision}-{slots}"
     place = ["--dataset", _dataset(format_name), "--run", run, "--overwrite"]
-    _submit("train_distributed", *place, "--model", model, "--slots", str(slots), *flags, master=f"local[{slots}]")
+    submit("train_distributed", *place, "--model", model, "--slots", str(slots), *flags, master=f"local[{slots}]")
     return storage.normalise(run)
-
-
-def _submit(job: str, *arguments: str, master: str = "local[*]") -> None:
-    command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master, f"jobs/{job}.py", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}")
 
 
 def _fed_alike(one: str, other: str) -> bool:

@@ -294,8 +294,12 @@ def test_fashion_mnist_says_what_is_wrong_with_the_input(spark: SparkSession, tm
         with pytest.raises(DataError, match=rf"t10k-labels-idx1-ubyte.* {says}"):
             read(spark, "fashion-mnist", tmp_path)
     write_idx(labels, np.zeros(3, np.uint8))
-    with pytest.raises(Exception, match=r"has 2 images, .* has 3 labels"):
-        read(spark, "fashion-mnist", tmp_path).collect()
+    with pytest.raises(DataError, match=r"has 2 images, .* has 3 labels"):
+        read(spark, "fashion-mnist", tmp_path)
+    images = tmp_path / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.* cut off"):
+        read(spark, "fashion-mnist", tmp_path)
 
 
 # folder

@@ -58,10 +58,14 @@ os._exit(0)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with its parent")
 def test_a_stopped_training_process_does_not_outlive_its_spark_task() -> None:
     ended = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
-    process, deadline = Path(f"/proc/{int(ended.stdout)}"), time.monotonic() + 10
-    while process.exists() and process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
+    status, deadline = Path(f"/proc/{int(ended.stdout)}/stat"), time.monotonic() + 10
+
+    def is_gone() -> bool:
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    while not is_gone() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not process.exists() or process.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    assert is_gone()
 
 
 @pytest.mark.parametrize("slots", [1, 2])

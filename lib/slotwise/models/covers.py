@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from slotwise.models.blocks import convolution_block
 from slotwise.models.precision import output_dtype
 
 
@@ -21,12 +22,7 @@ def build(image_shape: tuple[int, int, int], classes: int, *, filters: int = 32,
     inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 255)(inputs)
     for width in (filters, filters + 16, filters + 32, filters + 48):
-        # No bias: the normalisation after it subtracts it again, and Adam would turn its rounding noise into full steps.
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=decay)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
-        # Pooling before the ReLU gives the same values, a maximum commutes with it, and leaves it a quarter of the work.
-        x = layers.MaxPooling2D()(x)
-        x = layers.ReLU()(x)
+        x = convolution_block(x, width, 3, decay)
     x = layers.Flatten()(x)
     for width, rate in ((128, 0.3), (64, 0.3)):
         x = layers.Dropout(rate)(x)

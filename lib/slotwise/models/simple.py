@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from slotwise.models.blocks import convolution_block
 from slotwise.models.precision import output_dtype
 
 
@@ -21,10 +22,7 @@ def build(image_shape: tuple[int, int, int], classes: int, *, filters: int = 32)
     inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 255)(inputs)
     for width in (filters, 2 * filters):
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
-        x = layers.MaxPooling2D()(x)
-        x = layers.ReLU()(x)
+        x = convolution_block(x, width, 3)
         x = layers.Dropout(0.25)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, use_bias=False)(x)

@@ -18,7 +18,7 @@ from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.numbering import numbered, placed
 from slotwise.sources.reading import READ_ERRORS, cause_of
-from slotwise.sources.rows import png, with_splits
+from slotwise.sources.rows import class_name, png, with_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ACCEPTED = "a directory or file of CIFAR-10: Parquet with image and label, or data_batch_*.bin and test_batch.bin"
@@ -151,10 +151,9 @@ def _from_batches(spark: SparkSession, uri: str, batches: list[_Batch]) -> DataF
     listing = [(batch.uri, batch.split, batch.first_row) for batch in batches]
     files = spark.createDataFrame(listing, "uri string, split string, first_row long").repartition(len(batches))
     records = files.mapInArrow(_records, "row long, row_id string, split string, label int, raw binary")
-    label = F.element_at(F.array(*(F.lit(name) for name in names)), F.when(F.col("label") < len(names), F.col("label") + 1))
     # The PNG is a column of its own, so that counting labels does not draw 60,000 of them.
     image = F.pandas_udf(_pngs, "binary")(F.col("raw"))  # type: ignore[call-overload]
-    return with_splits(records, row_id=F.col("row_id"), label=label, image=image, split=F.col("split"))
+    return with_splits(records, row_id=F.col("row_id"), label=class_name(F.col("label"), names), image=image, split=F.col("split"))
 
 
 def _names(uri: str) -> list[str]:

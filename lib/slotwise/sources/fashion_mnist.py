@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from slotwise import storage
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.sources.rows import png, with_splits
+from slotwise.sources.rows import class_name, png, with_splits
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _SPLITS = {"train": "train", "t10k": "test"}
@@ -39,13 +39,12 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     for prefix, split in _SPLITS.items():
         images, labels = (_file(str(settings.input), f"{prefix}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
         parts.append((images, labels, split, row))
-        row += len(read_idx(labels, 1))
+        row += _images(images, labels)
     files = spark.createDataFrame(parts, "images string, labels string, split string, first_row long").repartition(len(parts))
     rows = files.mapInArrow(_rows, "row long, row_id string, split string, label int, raw binary, width int")
-    label = F.element_at(F.array(*(F.lit(name) for name in CLASSES)), F.when(F.col("label") < len(CLASSES), F.col("label") + 1))
     # The PNG is a column of its own, so that counting labels does not draw 70,000 of them.
     image = F.pandas_udf(_pngs, "binary")(F.col("raw"), F.col("width"))  # type: ignore[call-overload]
-    return with_splits(rows, row_id=F.col("row_id"), label=label, image=image, split=F.col("split"))
+    return with_splits(rows, row_id=F.col("row_id"), label=class_name(F.col("label"), CLASSES), image=image, split=F.col("split"))
 
 
 def _file(directory: str, name: str) -> str:
@@ -53,6 +52,14 @@ def _file(directory: str, name: str) -> str:
         if storage.exists(uri):
             return uri
     raise UsageError("The --input of source fashion-mnist lacks a file", received=f"no {name} or {name}.gz in {directory}", accepted=_ACCEPTED)
+
+
+def _images(images: str, labels: str) -> int:
+    """How many images a split has; read here, before Spark does, so that a damaged file ends the job with the file's name."""
+    found, named = len(read_idx(images, 3)), len(read_idx(labels, 1))
+    if found != named:
+        raise DataError(f"{images} has {found:,} images, {labels} has {named:,} labels")
+    return found
 
 
 def read_idx(uri: str, dimensions: int) -> npt.NDArray[np.uint8]:
@@ -90,8 +97,6 @@ def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for part in (_Part(**row) for row in batch.to_pylist()):
             images, labels = read_idx(part.images, 3), read_idx(part.labels, 1)
-            if len(images) != len(labels):
-                raise DataError(f"{part.images} has {len(images):,} images, {part.labels} has {len(labels):,} labels")
             for start in range(0, len(images), _RECORDS_A_BATCH):
                 numbers = range(start, min(start + _RECORDS_A_BATCH, len(images)))
                 yield pa.RecordBatch.from_arrays(

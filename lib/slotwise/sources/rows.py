@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,11 @@ def with_splits(rows: DataFrame, *, row_id: Column, label: Column, image: Column
         F.when(F.col("label").isNull(), Status.MISSING_CATEGORY.value).alias("status"),
         F.lit(None).cast("string").alias("error"),
     )
+
+
+def class_name(label: Column, names: Sequence[str]) -> Column:
+    """The name of a class by its number from 0; null where there is no such class."""
+    return F.element_at(F.array(*(F.lit(name) for name in names)), F.when(label < len(names), label + 1))
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
