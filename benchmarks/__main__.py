@@ -1,6 +1,6 @@
 """`make bench`: prints each ratio and writes docs/results/bench.json and bench.md.
 
-    python -m benchmarks [--pairs N]
+    python -m benchmarks [--pairs N] [--only TEXT]
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.pairs import Ratio, compare
 from benchmarks.submit import submit
@@ -32,42 +35,67 @@ def main() -> None:
     """Prepares the data if it is not there, measures, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs of each comparison (default: %(default)s)")
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only the lines whose name has this in it, and write nothing")
+    options = parser.parse_args()
     dataset = storage.normalise(_DATASET)
     if not storage.exists(storage.join(dataset, "dataset.json")):
         submit("prepare", *_PREPARE)
-    results = _measure(dataset, pairs)
-    _RESULTS.mkdir(parents=True, exist_ok=True)
+    chosen = [line for line in _lines(dataset) if options.only in line.name]
+    if not chosen:
+        parser.error(f"no line has {options.only!r} in its name; there are: {'; '.join(line.name for line in _lines(dataset))}")
+    results = [line.measure(options.pairs) for line in chosen]
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system(), **installed_versions()}
-    storage.write_json(storage.normalise(str(_RESULTS / "bench.json")), [result._asdict() for result in results])
     text = _markdown(results, machine)
-    storage.write_text(storage.normalise(str(_RESULTS / "bench.md")), text)
     print(text)
+    if options.only:
+        return
+    _RESULTS.mkdir(parents=True, exist_ok=True)
+    storage.write_json(storage.normalise(str(_RESULTS / "bench.json")), [result._asdict() for result in results])
+    storage.write_text(storage.normalise(str(_RESULTS / "bench.md")), text)
 
 
-def _measure(dataset: str, pairs: int) -> list[Ratio]:
+class _Line(NamedTuple):
+    """A line of the table: ours against theirs, in images per second, each at `place`, and the ratio to reach."""
+
+    name: str
+    goal: float
+    ours: Callable[[str], float]
+    theirs: Callable[[str], float]
+    on_hdfs: bool = False
+
+    def measure(self, pairs: int) -> Ratio:
+        with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory, ExitStack() as stack:
+            place = Path(directory).as_uri()
+            if self.on_hdfs:
+                place = stack.enter_context(LocalCluster(Path(directory), workers=Workers(0))).hdfs
+            return compare(self.name, lambda: self.ours(place), lambda: self.theirs(place), goal=self.goal, pairs=pairs)
+
+
+def _lines(dataset: str) -> list[_Line]:
     fast = TrainSettings(dataset=dataset, run="unused", model="covers", epochs=_EPOCHS, batch_size=_BATCH)
     bfloat16 = fast.model_copy(update={"precision": "mixed_bfloat16"})
+    # Ten times as many checkpoints as by default, so that an upper bound of their cost stands out of the noise.
+    often, never = (fast.model_copy(update={"epochs": 4, "checkpoint_seconds": seconds}) for seconds in (3.0, 1e9))
     return [
-        _checkpoint_cost(fast, pairs),
-        compare("one slot / Keras fit, covers, float32", lambda: slots_rate(fast, 1), lambda: _keras_fit(dataset), goal=1.75, pairs=pairs),
-        compare("one slot bfloat16 / Keras fit float32, covers", lambda: slots_rate(bfloat16, 1), lambda: _keras_fit(dataset), goal=2.8, pairs=pairs),
-        compare("two slots / one slot, covers, same global batch", lambda: slots_rate(fast, 2), lambda: slots_rate(fast, 1), goal=1.75, pairs=pairs),
+        _Line("checkpoint on HDFS every 3 s / none within epochs, covers", 0.98, _rate(often), _rate(never), on_hdfs=True),
+        _Line("one slot / Keras fit, covers, float32", 1.75, _rate(fast), _keras_fit(dataset)),
+        _Line("one slot bfloat16 / Keras fit float32, covers", 2.8, _rate(bfloat16), _keras_fit(dataset)),
+        _Line("two slots / one slot, covers, same global batch", 1.75, _rate(fast, 2), _rate(fast)),
     ]
 
 
-def _checkpoint_cost(settings: TrainSettings, pairs: int) -> Ratio:
-    """Ten times as many checkpoints as by default, so that an upper bound of their cost stands out of the noise."""
-    often, never = (settings.model_copy(update={"epochs": 4, "checkpoint_seconds": seconds}) for seconds in (3.0, 1e9))
-    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory, LocalCluster(Path(directory), workers=Workers(0)) as cluster:
-        name = "checkpoint on HDFS every 3 s / none within epochs, covers"
-        return compare(name, lambda: slots_rate(often, 1, cluster.hdfs), lambda: slots_rate(never, 1, cluster.hdfs), goal=0.98, pairs=pairs)
+def _rate(settings: TrainSettings, slots: int = 1) -> Callable[[str], float]:
+    return lambda place: slots_rate(settings, slots, place)
 
 
-def _keras_fit(dataset: str) -> float:
+def _keras_fit(dataset: str) -> Callable[[str], float]:
     command = [sys.executable, "-m", "benchmarks.peer_keras_fit", dataset, "covers", str(_BATCH), str(_EPOCHS)]
-    done = subprocess.run(pinned(command, 0), env=one_core_environment(), stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.split()[-1])
+
+    def rate(_: str) -> float:
+        done = subprocess.run(pinned(command, 0), env=one_core_environment(), stdout=subprocess.PIPE, text=True, check=True)
+        return float(done.stdout.split()[-1])
+
+    return rate
 
 
 def _processor() -> str:

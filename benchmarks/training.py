@@ -18,18 +18,18 @@ from slotwise.settings.train import TrainSettings
 _TIMEOUT_SECONDS = 600
 
 
-def slots_rate(settings: TrainSettings, slots: int, place: str | None = None) -> float:
+def slots_rate(settings: TrainSettings, slots: int, place: str) -> float:
     """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
     result = run_slots(settings, slots, place)
     later = result.epochs[1:]
     return sum(epoch.images for epoch in later) / sum(epoch.seconds for epoch in later)
 
 
-def run_slots(settings: TrainSettings, slots: int, place: str | None = None) -> TrainingResult:
-    """Trains on slots of this machine; returns what the chief measured. The run is kept under the URI `place`, or not at all."""
+def run_slots(settings: TrainSettings, slots: int, place: str) -> TrainingResult:
+    """Trains on slots of this machine; returns what the chief measured. The run is kept under the URI `place`."""
     with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
         scratch = Path(directory)
-        run = storage.join(place or scratch.as_uri(), f"run-{uuid.uuid4().hex[:8]}")
+        run = storage.join(place, f"run-{uuid.uuid4().hex[:8]}")
         job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
         (scratch / "job.json").write_text(job.model_dump_json())
         workers = [f"127.0.0.1:{free_port()}" for _ in range(slots)]
