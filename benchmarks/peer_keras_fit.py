@@ -30,7 +30,7 @@ def main(dataset: str, model_name: str, batch_size: int, epochs: int) -> float:
 
     batches = tf.data.TFRecordDataset(files).shuffle(2000).map(parse, tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
     keras.utils.set_random_seed(7)
-    model = models.build(model_name, shape, len(record.classes))
+    model = models.build(model_name, shape, len(record.classes), {})
     model.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"])
     clock = _EpochClock()
     model.fit(batches, epochs=epochs, verbose=0, callbacks=[clock])

@@ -12,14 +12,13 @@ from slotwise.settings.compare import CompareSettings
 
 def main(arguments: Sequence[str]) -> None:
     settings = config.load(CompareSettings, arguments)
-    runs: list[str] = []
     if jobs := pipeline.check(settings):
         spark = pipeline.start_session(jobs)
         try:
-            runs = pipeline.run_all(spark, jobs)
+            pipeline.run_all(spark, jobs)
         finally:
             spark.stop()
-    record = pipeline.finish(settings, runs, arguments)
+    record = pipeline.finish(settings, ["spark-submit", "jobs/compare.py", *arguments])
     print(compare.markdown(record))
     print(f"report: {ComparisonPaths(settings.output).html}", flush=True)
 

@@ -235,7 +235,22 @@ def test_markdown_cells_do_not_break_the_table(tmp_path: Path) -> None:
     uri = write_run(str(tmp_path / "a|b"), run_record())
     text = compare.markdown(compare.compare_runs([uri], str(tmp_path / "out"), overwrite=False, command="compare"))
     body = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in body} == {11 + 1, 8 + 1}
+    assert {line.replace("\\|", "").count("|") for line in body} == {13 + 1, 8 + 1}
+
+
+def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
+    uris = [write_run(str(tmp_path / str(slots)), run_record(slots=slots, test_accuracy=accuracy)) for slots, accuracy in ((1, 0.75), (2, 0.7451))]
+    published = compare.Published("Somebody 2025", {"1": 0.709, "2": 0.676, "torch-1": 0.9})
+    text = compare.markdown(compare.compare_runs(uris, str(tmp_path / "out"), overwrite=False, command="compare", published=published))
+    assert "Somebody 2025: 70.90 % on 1 slot, here +4.10 points; 67.60 % on 2 slots, here +6.91 points; 90.00 % on torch, 1 slot." in text
+
+
+def test_a_run_of_before_a_setting_existed_counts_as_its_default(tmp_path: Path) -> None:
+    uris = [write_run(str(tmp_path / "old"), run_record(slots=1)), write_run(str(tmp_path / "new"), run_record(slots=2, settings={"label_smoothing": 0.0, "limit": None}))]
+    assert len(compare.compare_runs(uris, str(tmp_path / "out"), overwrite=False, command="compare").rows) == 2
+    other = write_run(str(tmp_path / "other"), run_record(slots=2, settings={"label_smoothing": 0.1}))
+    with pytest.raises(UsageError, match="label_smoothing"):
+        compare.compare_runs([uris[0], other], str(tmp_path / "elsewhere"), overwrite=False, command="compare")
 
 
 def test_resumed_runs_and_differing_versions_are_pointed_out(tmp_path: Path) -> None:

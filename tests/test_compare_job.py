@@ -63,7 +63,7 @@ def test_does_the_runs_itself(compared: Compared) -> None:
 
 @pytest.mark.cluster
 def test_one_and_two_slots_learn_the_same_in_float32(compared: Compared) -> None:
-    one, two = (runs.load(f"{compared.output}/runs/{slots}slot-1") for slots in (1, 2))
+    one, two = (runs.load(f"{compared.output}/runs/tensorflow-{slots}slot-1") for slots in (1, 2))
     assert one.settings["precision"] == two.settings["precision"] == "float32"
     assert one.epochs[0].images == two.epochs[0].images == 97
     assert two.epochs[0].loss == pytest.approx(one.epochs[0].loss, rel=1e-2)
@@ -78,7 +78,7 @@ def test_history_server_lists_the_trainings_of_a_comparison(compared: Compared, 
 
 @pytest.mark.cluster
 def test_finished_runs_are_compared_without_spark(compared: Compared, tmp_path: Path) -> None:
-    uris = [f"{compared.output}/runs/1slot-1", f"{compared.output}/runs/2slot-1"]
+    uris = [f"{compared.output}/runs/tensorflow-1slot-1", f"{compared.output}/runs/tensorflow-2slot-1"]
     done = without_java(COMPARE, "--runs", *uris, "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"] == compared.content["rows"]
@@ -110,7 +110,7 @@ def place(tmp_path: Path) -> Path:
     write_run(str(tmp_path / "two"), run_record(slots=2))
     write_run(str(tmp_path / "other"), run_record(slots=2, model="covers", settings={"learning_rate": 0.5}))
     (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
-    write_run(str(tmp_path / "earlier" / "runs" / "1slot-1"), run_record(slots=1))
+    write_run(str(tmp_path / "earlier" / "runs" / "tensorflow-1slot-1"), run_record(slots=1))
     tiny_dataset(tmp_path / "tiny")
     return tmp_path
 
@@ -125,7 +125,7 @@ REFUSALS = {
     "no slots": ("--dataset tiny --batch-size 16 --slots 1,0", 2, ("--slots", "[1, 0]", "whole numbers from 1")),
     "slots as a word": ("--dataset tiny --batch-size 16 --slots 1,two", 2, ("--slots", "two", "whole numbers from 1")),
     "too many slots": ("--dataset tiny --batch-size 16 --slots 1,5", 2, ("--slots 5", "1 to 4")),
-    "unknown model": ("--dataset tiny --batch-size 16 --model nope --output earlier --overwrite", 2, ("--model nope", "covers, fashion, simple")),
+    "unknown model": ("--dataset tiny --batch-size 16 --model nope --output earlier --overwrite", 2, ("--model nope", "covers, fashion, leaf, resnet18, simple, or package.module:function")),
     "earlier runs": ("--dataset tiny --batch-size 16 --output earlier", 2, ("runs of an earlier comparison", "/earlier/runs", "--overwrite", "another --output")),
 }
 
@@ -139,7 +139,7 @@ def test_refused_before_anything_is_done(arguments: str, exit_code: int, says: t
     for part in says:
         assert part in done.stderr
     assert not (place / "workspace" / "comparison").exists()
-    assert (place / "earlier" / "runs" / "1slot-1" / "run.json").exists()
+    assert (place / "earlier" / "runs" / "tensorflow-1slot-1" / "run.json").exists()
 
 
 def test_asks_for_the_most_slots_before_the_first_run(place: Path, spark_submit: SparkSubmit) -> None:

@@ -134,7 +134,7 @@ def nested_in_sequential() -> keras.Model:
 
 
 def simple() -> keras.Model:
-    return models.build("simple", (16, 16, 3), 3)
+    return models.build("simple", (16, 16, 3), 3, {})
 
 
 @pytest.mark.parametrize("build", [sequential, nested, nested_in_sequential, simple])
@@ -170,14 +170,21 @@ def test_normalisation_over_another_axis_is_refused() -> None:
         training_copy(model, ALONE)
 
 
-def one_step(class_weights: list[float] | None, keys: tf.Tensor) -> tuple[np.ndarray, np.ndarray, TrainingStep]:
+@pytest.mark.parametrize("layer", [layers.GaussianNoise(0.1), layers.SpatialDropout1D(0.5), layers.GaussianDropout(0.1)])
+def test_layers_that_draw_random_numbers_of_their_own_are_refused(layer: keras.layers.Layer) -> None:
+    model = keras.Sequential([keras.Input((4, 6)), layer, layers.Flatten(), layers.Dense(3, activation="softmax")])
+    with pytest.raises(UsageError, match=type(layer).__name__):
+        training_copy(model, ALONE)
+
+
+def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing: float = 0.0) -> tuple[np.ndarray, np.ndarray, TrainingStep]:
     """The kernel of a linear model before and after a step of plain SGD at rate 1."""
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.1))])
     model.set_weights([drawn(4, 3, dtype="float64").numpy(), np.zeros(3)])
     copy, context = training_copy(model, ALONE)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, epoch_shape=(2, 8))
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(2, 8))
     before = copy.get_weights()[0]
     numbers = np.arange(len(keys))
     batch = Batch(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(numbers % 3), keys, tf.constant(np.stack([numbers, numbers + 20], 1)))
@@ -186,15 +193,18 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor) -> tuple[np.nda
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("class_weights", [None, [1.0, 1.0, 1.0], [0.5, 2.0, 4.0]])
-def test_a_step_follows_the_weighted_loss_and_reports_the_plain_one(class_weights: list[float] | None) -> None:
-    before, after, step = one_step(class_weights, some_keys(7))
+def test_a_step_follows_the_smoothed_and_weighted_loss_and_reports_the_plain_one(class_weights: list[float] | None, smoothing: float) -> None:
+    before, after, step = one_step(class_weights, some_keys(7), smoothing)
     x, labels = drawn(7, 4, dtype="float64", seed=9).numpy(), np.arange(7) % 3
     logits = x @ before
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     weights = np.array(class_weights or [1.0, 1.0, 1.0])[labels]
-    gradient = x.T @ ((probabilities - np.eye(3)[labels]) * weights[:, None]) / 7 + 0.2 * before
-    np.testing.assert_allclose(before - after, gradient, atol=1e-12)
+    targets = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    gradient = x.T @ ((probabilities - targets) * weights[:, None]) / 7 + 0.2 * before
+    # Keras holds the factor of the penalty in single precision.
+    np.testing.assert_allclose(before - after, gradient, atol=1e-7)
     totals = step.totals()
     assert totals.loss == pytest.approx(-np.log(probabilities[np.arange(7), labels]).sum())
     assert (totals.correct, totals.images) == ((probabilities.argmax(1) == labels).sum(), 7)
@@ -204,7 +214,7 @@ def test_a_step_follows_the_weighted_loss_and_reports_the_plain_one(class_weight
 
 @pytest.mark.usefixtures("float64")
 def test_a_stand_in_counts_for_nothing_but_the_penalty() -> None:
-    before, after, step = one_step(None, tf.constant([NO_SAMPLE], tf.int64))
+    before, after, step = one_step(None, tf.constant([NO_SAMPLE], tf.int64), 0.1)
     np.testing.assert_allclose(before - after, 0.2 * before, atol=1e-12)
     assert (step.totals().loss, step.totals().correct) == (0.0, 0.0)
     assert not step.fed(2).any()

@@ -84,9 +84,10 @@ def _parser(model: type[Settings]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags as keys; flags win")
-    for field_name, field in model.model_fields.items():
+    for field_name in _names(model):
+        field = model.model_fields[field_name]
         extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
-        shown = "" if field.default in (None, "", []) else f" (default: {_as_text(field.default)})"
+        shown = "" if field.default in (None, "", [], {}) else f" (default: {_as_text(field.default)})"
         help_text = f"{field.description}{shown}".replace("%", "%%")
         flag = "--" + field_name.replace("_", "-")
         if field.annotation is bool:
@@ -98,8 +99,13 @@ def _parser(model: type[Settings]) -> argparse.ArgumentParser:
     return parser
 
 
+def _names(model: type[Settings]) -> list[str]:
+    """The fields, those first that a job adds to what it shares with others: its users look for them first."""
+    return sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
+
+
 def _takes_many(annotation: Any) -> bool:
-    return get_origin(annotation) is list or any(get_origin(part) is list for part in get_args(annotation))
+    return any(get_origin(part) in (list, dict) for part in (annotation, *get_args(annotation)))
 
 
 def _as_text(value: Any) -> str:
@@ -122,7 +128,7 @@ def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
             raise UsageError(
                 f"The key '{key}' in {path} is not known{_suggestion(model, key)}",
                 received=f"{key} = {values[key]!r}",
-                accepted=", ".join(name.replace("_", "-") for name in model.model_fields),
+                accepted=", ".join(name.replace("_", "-") for name in _names(model)),
             )
     return values
 

@@ -10,8 +10,12 @@ from slotwise.compare import statistics
 from slotwise.contracts.comparison import ComparisonRow
 from slotwise.contracts.run import RunRecord
 from slotwise.errors import UsageError
+from slotwise.settings.training import TrainingSettings
 
-SHARED_SETTINGS = ("batch_size", "optimizer", "momentum", "learning_rate", "precision", "steps_per_epoch", "augment", "cores_per_slot", "use_gpu")
+SHARED_SETTINGS = (
+    "model_parameters", "batch_size", "optimizer", "momentum", "learning_rate", "schedule", "decay_rate", "warmup_epochs", "label_smoothing",
+    "precision", "limit", "steps_per_epoch", "augment", "cores_per_slot", "use_gpu",
+)  # fmt: skip
 """Settings that have to be equal in all runs of a comparison; seed, slots and engine may differ."""
 
 
@@ -29,7 +33,7 @@ class Run:
 
 def conditions(record: RunRecord) -> dict[str, Any]:
     """What has to be equal for two runs to be compared, by name."""
-    settings = {name: record.settings.get(name) for name in SHARED_SETTINGS}
+    settings = {name: record.settings.get(name, TrainingSettings.model_fields[name].default) for name in SHARED_SETTINGS}
     return {"dataset_fingerprint": record.dataset_fingerprint, "model": record.model, "epochs": len(record.epochs), **settings}
 
 
@@ -88,6 +92,8 @@ def _row(repeats: list[Run], single: list[Run] | None) -> ComparisonRow:
         loss_std=statistics.deviation(losses),
         seconds_mean=statistics.mean(seconds),
         seconds_std=statistics.deviation(seconds),
+        seconds_per_epoch_mean=statistics.mean([record.train_seconds / len(record.epochs) for record in records]),
+        inference_seconds_mean=statistics.finite_mean([record.inference_seconds for record in records]),
         total_seconds_mean=statistics.mean([record.total_seconds for record in records]),
         images_per_second=statistics.mean(rates),
         images_per_second_std=statistics.deviation(rates),

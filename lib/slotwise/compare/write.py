@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from slotwise import storage
 from slotwise.compare.runs import read_runs
@@ -16,6 +17,16 @@ from slotwise.report import wording
 from slotwise.report.comparison import comparison_report
 
 
+class Published(NamedTuple):
+    """A published work, and its test accuracy (0 to 1) by number of slots or `ENGINE-SLOTS`."""
+
+    work: str
+    accuracy: dict[str, float]
+
+
+NOTHING = Published("", {})
+
+
 def refuse_existing(output: str, *, overwrite: bool) -> None:
     """Sees that no finished comparison would be replaced unasked; runs kept under `output` do not count as one.
 
@@ -26,7 +37,7 @@ def refuse_existing(output: str, *, overwrite: bool) -> None:
         raise UsageError("There is a comparison already", received=output, accepted="--overwrite, or another --output")
 
 
-def compare_runs(uris: Sequence[str], output: str, *, overwrite: bool, command: str) -> ComparisonRecord:
+def compare_runs(uris: Sequence[str], output: str, *, overwrite: bool, command: str, published: Published = NOTHING) -> ComparisonRecord:
     """Compares finished runs and writes `comparison.html`, `.md` and, last, `.json` under `output`.
 
     Args:
@@ -34,6 +45,7 @@ def compare_runs(uris: Sequence[str], output: str, *, overwrite: bool, command: 
         output: URI of the comparison's directory; what else it holds stays.
         overwrite: whether a comparison that is there may be replaced.
         command: what the user typed, kept in all three files.
+        published: what the comparison is held against.
 
     Raises:
         UsageError: the runs are not comparable, or there is a comparison already; nothing was written.
@@ -43,7 +55,7 @@ def compare_runs(uris: Sequence[str], output: str, *, overwrite: bool, command: 
     refuse_existing(output, overwrite=overwrite)
     runs = read_runs(uris)
     check_comparable(runs)
-    record = comparison_record(runs, command)
+    record = comparison_record(runs, command, published)
     page, text = comparison_report(record), markdown(record)
     paths = ComparisonPaths(output)
     storage.write_text(paths.html, page)
@@ -52,7 +64,7 @@ def compare_runs(uris: Sequence[str], output: str, *, overwrite: bool, command: 
     return record
 
 
-def comparison_record(runs: Sequence[Run], command: str) -> ComparisonRecord:
+def comparison_record(runs: Sequence[Run], command: str, published: Published = NOTHING) -> ComparisonRecord:
     """The comparison of runs that have passed `check_comparable`."""
     first = runs[0].record
     packages = sorted({package for run in runs for package in run.record.versions})
@@ -60,6 +72,8 @@ def comparison_record(runs: Sequence[Run], command: str) -> ComparisonRecord:
         version=VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
+        published=published.work,
+        published_accuracy=published.accuracy,
         dataset=first.dataset,
         dataset_fingerprint=first.dataset_fingerprint,
         model=first.model,

@@ -35,6 +35,9 @@ class ComparisonRow(BaseModel):
     seconds_mean: float
     """Training only, as `train_seconds` of the runs."""
     seconds_std: float | None
+    seconds_per_epoch_mean: float
+    inference_seconds_mean: float | None
+    """For one image alone, on the chief slot; None where a run did not measure it."""
     total_seconds_mean: float
     """From the launch of the slots to their end."""
     images_per_second: float
@@ -78,6 +81,10 @@ class ComparisonRecord(BaseModel):
     created: str
     command: str
     """What made this comparison, as typed."""
+    published: str
+    """The published work that this is held against, or nothing."""
+    published_accuracy: dict[str, float]
+    """Its test accuracy, 0 to 1, by number of slots or `ENGINE-SLOTS`."""
     dataset: str
     dataset_fingerprint: str
     model: str

@@ -47,6 +47,8 @@ class TrainingResult(BaseModel):
     test_accuracy: float
     test_images: int
     parameters: int
+    inference_seconds: float | None
+    """Median for one image alone; measured on the chief slot only."""
     resumed_from: list[Position]
     versions: dict[str, str]
 

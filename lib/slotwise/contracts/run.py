@@ -117,6 +117,8 @@ class RunRecord(BaseModel):
     """The epoch (from 1) whose weights are in `model.keras`: the lowest validation loss."""
     train_seconds: float
     """Sum of the epochs' training seconds, the first traced step included."""
+    inference_seconds: float | None = None
+    """Median for one image alone, on the chief slot's cores; runs of earlier versions have none."""
     total_seconds: float
     """From the launch of the slots to their end."""
     images_per_second: float

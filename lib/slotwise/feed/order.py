@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slotwise.contracts.dataset import DatasetRecord
 from slotwise.errors import DataError, UsageError
+from slotwise.settings.training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,22 @@ class SlotOrder:
     records: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
     sizes: tuple[int, ...]
+
+
+def training_plan(record: DatasetRecord, settings: TrainingSettings) -> Plan:
+    """The order that settings give the training split of a dataset.
+
+    Raises:
+        UsageError: batch size or limit cannot be shared out over the logical shards.
+        DataError: the logical shards differ by more than one sample.
+    """
+    counts = tuple(shard.samples for shard in record.splits["train"].shards)
+    if settings.limit:
+        if settings.limit < len(counts):
+            raise UsageError(f"Each of the dataset's {len(counts)} logical shards gives at least one image", received=f"--limit {settings.limit}", accepted=f"a whole number from {len(counts)}")
+        share, rest = divmod(settings.limit, len(counts))
+        counts = tuple(min(count, share + (shard < rest)) for shard, count in enumerate(counts))
+    return Plan(counts, settings.batch_size, settings.seed, settings.steps_per_epoch)
 
 
 def slot_shards(slot: int, slots: int, logical_shards: int) -> tuple[int, ...]:

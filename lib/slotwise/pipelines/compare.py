@@ -9,12 +9,15 @@ from pyspark.sql import SparkSession
 
 from slotwise import compare, storage
 from slotwise.cluster import preflight
+from slotwise.compare import Published
 from slotwise.contracts.comparison import ComparisonRecord
 from slotwise.contracts.job import TrainingJob
+from slotwise.contracts.paths import RunPaths
 from slotwise.errors import UsageError
 from slotwise.pipelines import train
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.train import TrainSettings
+from slotwise.settings.training import Engine, TrainingSettings
 
 
 def check(settings: CompareSettings) -> list[TrainingJob]:
@@ -23,31 +26,33 @@ def check(settings: CompareSettings) -> list[TrainingJob]:
     Raises:
         UsageError: something of these settings cannot be done, said before anything is.
     """
-    compare.refuse_existing(settings.output, overwrite=settings.overwrite)
-    if settings.dataset is None:
-        return []
-    if storage.children(settings.run_directory) and not settings.overwrite:
+    if not settings.resume:
+        compare.refuse_existing(settings.output, overwrite=settings.overwrite)
+    trainings = _trainings(settings)
+    if trainings and storage.children(settings.run_directory) and not (settings.overwrite or settings.resume):
         raise UsageError(
             "There are runs of an earlier comparison already",
             received=settings.run_directory,
-            accepted="--overwrite to replace them, another --output, or --runs to compare those that are finished",
+            accepted="--resume to go on with them, --overwrite to replace them, another --output, or --runs to compare those that are finished",
         )
-    return [train.check(_training(settings, slots, repeat)) for repeat in range(settings.repeats) for slots in settings.slots]
+    return [train.check(training) for training in trainings if not (settings.resume and storage.exists(RunPaths(str(training.run)).record))]
 
 
-def _training(settings: CompareSettings, slots: int, repeat: int) -> TrainSettings:
-    return TrainSettings(
-        dataset=settings.dataset,
-        run=storage.join(settings.run_directory, f"{slots}slot-{repeat + 1}"),
-        slots=slots,
-        cores_per_slot=settings.cores_per_slot,
-        model=settings.model,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed + repeat,
-        overwrite=settings.overwrite,
-    )
+def _trainings(settings: CompareSettings) -> list[TrainSettings]:
+    """All trainings of a comparison that does its own."""
+    if settings.dataset is None:
+        return []
+    return [
+        _training(settings, engine, slots, repeat) for repeat in range(settings.repeats) for slots in settings.slots for engine in settings.engines
+    ]
+
+
+def _training(settings: CompareSettings, engine: Engine, slots: int, repeat: int) -> TrainSettings:
+    run = storage.join(settings.run_directory, f"{engine}-{slots}slot-{repeat + 1}")
+    has_begun = settings.resume and bool(storage.children(RunPaths(run).checkpoints))
+    shared = {name: getattr(settings, name) for name in TrainingSettings.model_fields}
+    own = {"seed": settings.seed + repeat, "resume": has_begun, "overwrite": not has_begun}
+    return TrainSettings(dataset=settings.dataset, run=run, engine=engine, slots=slots, **{**shared, **own})
 
 
 def start_session(jobs: Sequence[TrainingJob]) -> SparkSession:
@@ -60,8 +65,8 @@ def start_session(jobs: Sequence[TrainingJob]) -> SparkSession:
     return train.start_session(jobs[0].settings, f"slotwise compare {jobs[0].model} on {' and '.join(map(str, slots))} slots")
 
 
-def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> list[str]:
-    """Does the trainings one after the other; returns their runs.
+def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> None:
+    """Does the trainings one after the other.
 
     Raises:
         UsageError: the cluster has too few slots for one of them; none was started.
@@ -69,22 +74,28 @@ def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> list[str]:
     most = max((job.settings for job in jobs), key=lambda settings: settings.slots)
     preflight.check_slots(spark, most.slots, most.cores_per_slot)
     for number, job in enumerate(jobs, 1):
-        print(f"run {number} of {len(jobs)}: {job.model} on {job.settings.slots} slots, seed {job.settings.seed}", flush=True)
+        print(f"run {number} of {len(jobs)}: {job.model} on {job.settings.slots} slots{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
         train.train(spark, job)
-    return [job.run for job in jobs]
 
 
-def finish(settings: CompareSettings, runs: Sequence[str], arguments: Sequence[str]) -> ComparisonRecord:
-    """Compares runs: those given, or the largest comparable group of the default workspace.
+def _by(jobs: Sequence[TrainingJob], job: TrainingJob) -> str:
+    return f" by {job.settings.engine}" if len({each.settings.engine for each in jobs}) > 1 else ""
+
+
+def finish(settings: CompareSettings, command: Sequence[str]) -> ComparisonRecord:
+    """Compares runs: those just done, those given, or the largest comparable group of the default workspace.
+
+    Args:
+        command: what the user typed, word by word.
 
     Raises:
         UsageError: there are none, or they are not comparable.
     """
-    chosen = list(runs or settings.runs)
+    chosen = [str(training.run) for training in _trainings(settings)] or list(settings.runs)
     if not chosen:
         choice = compare.choose_runs(compare.find_runs())
         chosen = choice.runs
         for uri, why in choice.left_out:
             print(f"left out: {uri}: {why}", flush=True)
-    command = shlex.join(["spark-submit", "jobs/compare.py", *arguments])
-    return compare.compare_runs(chosen, settings.output, overwrite=settings.overwrite, command=command)
+    published = Published(settings.published, settings.published_accuracy)
+    return compare.compare_runs(chosen, settings.output, overwrite=settings.overwrite or settings.resume, command=shlex.join(command), published=published)

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
+from slotwise.cluster.ship import ship
 from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
@@ -16,7 +17,7 @@ from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, RunRecord, SlotRecord
 from slotwise.errors import TrainingFailed, UsageError
-from slotwise.feed.order import Plan, slot_shards
+from slotwise.feed.order import slot_shards, training_plan
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.train import audit
@@ -52,7 +53,7 @@ def check(settings: TrainSettings) -> TrainingJob:
     settings = resolve(settings)
     assert settings.dataset is not None
     assert settings.model is not None
-    models.check(settings.model)
+    models.check(settings.model, settings.model_parameters)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
     datasets.check_trainable(settings.dataset, record)
@@ -62,7 +63,7 @@ def check(settings: TrainSettings) -> TrainingJob:
             received=f"--slots {settings.slots}",
             accepted=f"1 to {record.logical_shards}, or a dataset prepared with more --logical-shards",
         )
-    Plan(tuple(shard.samples for shard in record.splits["train"].shards), settings.batch_size, settings.seed)
+    training_plan(record, settings)
     if settings.patience and not record.splits["validation"].samples:
         raise UsageError("The dataset has no validation images to tell by when to end", received=f"--patience {settings.patience}", accepted="no --patience, or a dataset with a validation split")
     job = TrainingJob(settings=settings, resume=settings.resume)
@@ -96,7 +97,10 @@ def start_session(settings: TrainSettings, application: str | None = None) -> Sp
     conf = session.effective_conf()
     preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
     name = f"slotwise train {settings.model or 'a model'} on {settings.slots} slot{'s' if settings.slots > 1 else ''}"
-    return session.start(application or name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
+    spark = session.start(application or name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
+    if settings.model:
+        ship(spark, models.definition(settings.model))
+    return spark
 
 
 def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
@@ -130,8 +134,7 @@ def _record(job: TrainingJob, trained: Trained, seconds: float) -> RunRecord:
     """`run.json` of a training that has ended well."""
     settings, result = job.settings, trained.result
     dataset = datasets.load(job.dataset)
-    counts = tuple(shard.samples for shard in dataset.splits["train"].shards)
-    plan = Plan(counts, settings.batch_size, settings.seed, settings.steps_per_epoch)
+    plan = training_plan(dataset, settings)
     return RunRecord(
         version=VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -15,7 +15,9 @@ COLUMNS = (
     "95 % interval",
     "Test loss",
     "Training time",
+    "One epoch",
     "Images/s",
+    "One image at inference",
     "Speed-up",
     "Efficiency",
 )
@@ -46,9 +48,11 @@ def duration(seconds: float) -> str:
 
 
 def value(content: Any) -> str:
-    """A setting: lists with commas, and a dash for what was not set."""
-    if content is None or content == "" or content == []:
+    """A setting: lists and pairs with commas, and a dash for what was not set."""
+    if content in (None, "", [], {}):
         return ABSENT
+    if isinstance(content, dict):
+        return ", ".join(f"{name}={part}" for name, part in content.items())
     return ", ".join(map(str, content)) if isinstance(content, (list, tuple)) else str(content)
 
 
@@ -79,7 +83,9 @@ def row_cells(row: ComparisonRow) -> list[str]:
         interval(row),
         number(row.loss_mean) + _spread(row.loss_std, 1, 3),
         duration(row.seconds_mean) + _spread(row.seconds_std, 1, 1, " s"),
+        duration(row.seconds_per_epoch_mean),
         number(row.images_per_second, 0) + _spread(row.images_per_second_std, 1, 0),
+        ABSENT if row.inference_seconds_mean is None else f"{1000 * row.inference_seconds_mean:.1f} ms",
         ABSENT if row.speedup is None else f"{row.speedup:.2f}×",
         ABSENT if row.efficiency is None else f"{100 * row.efficiency:.0f} %",
     ]
@@ -119,12 +125,25 @@ def notes(record: ComparisonRecord) -> list[str]:
         texts.append("Speed-up, efficiency and difference are against 1 slot of the same engine; time is training time alone.")
     if any(row.accuracy_difference_interval for row in record.rows):
         texts.append("The interval is for the mean difference between runs of the same seed (Student's t).")
+    if record.published_accuracy:
+        texts.append(f"{record.published or 'Published'}: {'; '.join(_against_published(record))}.")
     resumed = [run.uri for run in record.runs if run.resumed_from]
     if resumed:
         texts.append(f"Resumed on the way, so that their times are not those of one undisturbed run: {', '.join(resumed)}.")
     differing = [f"{package} {' and '.join(versions)}" for package, versions in record.versions.items() if len(versions) > 1]
     if differing:
         texts.append(f"Not all runs had the same versions: {'; '.join(differing)}.")
+    return texts
+
+
+def _against_published(record: ComparisonRecord) -> list[str]:
+    """For each published figure what it is, and by how much the row with its slots is above it."""
+    texts = []
+    for key, accuracy in record.published_accuracy.items():
+        engine, _, slots = key.rpartition("-")
+        rows = [row for row in record.rows if str(row.slots) == slots and engine in ("", row.engine)]
+        here = [f"here {100 * (row.accuracy_mean - accuracy):+.2f} points" + (f" ({row.engine})" if several_engines(record) else "") for row in rows]
+        texts.append(", ".join([f"{percent(accuracy)} on {key.replace('-', ', ')} slot{'' if slots == '1' else 's'}", *here]))
     return texts
 
 

@@ -7,16 +7,17 @@ from typing import Annotated, ClassVar
 from pydantic import model_validator
 
 from slotwise import storage
-from slotwise.config import Settings, option
+from slotwise.config import option
 from slotwise.errors import UsageError
-from slotwise.settings.types import CommaSeparated, Uri
+from slotwise.settings.training import Engine, TrainingSettings
+from slotwise.settings.types import CommaSeparated, KeyValues, Uri
 
 
-class CompareSettings(Settings):
+class CompareSettings(TrainingSettings):
     """Which runs to put side by side, or which to do first."""
 
     job: ClassVar[str] = "compare"
-    summary: ClassVar[str] = "Compare 1-slot and N-slot runs: accuracy, loss, time, images/s, speed-up, efficiency."
+    summary: ClassVar[str] = "Compare 1-slot and N-slot runs: accuracy, loss, time, images/s, speed-up, efficiency. What says how to train counts with --dataset only."
     examples: ClassVar[str] = """\
   spark-submit jobs/compare.py
   spark-submit jobs/compare.py --runs workspace/runs/a workspace/runs/b --output workspace/comparison
@@ -26,13 +27,11 @@ class CompareSettings(Settings):
     output: Uri = option("workspace/comparison", "where the comparison goes", accepted="a path or URI", metavar="URI")
     dataset: Uri | None = option(None, "do the runs first, on this dataset", accepted="a prepared dataset", metavar="URI")
     slots: Annotated[list[int], CommaSeparated] = option([1, 2], "with --dataset: the slot counts to run, interleaved", accepted="whole numbers from 1, with commas", metavar="N,M", min_length=1)
+    engines: Annotated[list[Engine], CommaSeparated] = option(["tensorflow"], "with --dataset: what trains, one after the other", accepted="tensorflow", metavar="NAME,…", min_length=1)
     repeats: int = option(1, "with --dataset: runs of each slot count, with seeds seed, seed+1, …", accepted="a whole number from 1", metavar="R", ge=1)
-    model: str | None = option(None, "with --dataset: the model", accepted="covers, fashion or simple", metavar="NAME")
-    epochs: int = option(8, "with --dataset: epochs of each run", accepted="a whole number from 1", metavar="E", ge=1)
-    batch_size: int = option(64, "with --dataset: images per step over all slots", accepted="a multiple of the dataset's logical shards", metavar="B", ge=1)
-    learning_rate: float = option(0.001, "with --dataset: Adam's step size", accepted="a number above 0", metavar="R", gt=0)
-    cores_per_slot: int = option(1, "with --dataset: processor cores of each slot", accepted="a whole number from 1", metavar="C", ge=1)
-    seed: int = option(7, "with --dataset: seed of the first repeat", accepted="a whole number from 0", metavar="S", ge=0)
+    published: str = option("", "the published work that the result is to be held against", accepted="its name", metavar="NAME")
+    published_accuracy: Annotated[dict[str, float], KeyValues] = option({}, "its test accuracy on so many slots, for example 1=0.709,2=0.676", accepted="[ENGINE-]SLOTS=SHARE pairs, with commas", metavar="SLOTS=SHARE,…")
+    resume: bool = option(False, "with --dataset: keep the finished runs of this comparison and go on with the others", accepted="true or false")
     overwrite: bool = option(False, "replace a comparison that is there already", accepted="true or false")
 
     @model_validator(mode="after")
@@ -41,6 +40,8 @@ class CompareSettings(Settings):
             raise UsageError("--runs and --dataset exclude each other", received="both", accepted="--runs to compare finished runs, --dataset to do them first")
         if min(self.slots) < 1:
             raise UsageError("The value of --slots is wrong", received=self.slots, accepted="whole numbers from 1, with commas")
+        if self.resume and self.overwrite:
+            raise UsageError("--resume and --overwrite exclude each other", received="both", accepted="one of them")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Value types that several jobs' settings share: URIs, image sizes, comma-separated lists."""
+"""Value types that several jobs' settings share: URIs, image sizes, comma-separated lists and pairs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,26 @@ def _comma_separated(value: Any) -> Any:
     return [part.strip() for item in items for part in item.split(",") if part.strip()]
 
 
+def _key_values(value: Any) -> Any:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list):
+        return value
+    pairs = [part.strip().partition("=") for item in items for part in str(item).split(",") if part.strip()]
+    if not all(name.strip() and sign and text.strip() for name, sign, text in pairs):
+        raise ValueError("it is not of the form name=value")
+    return {name.strip(): _number_or_text(text.strip()) for name, _, text in pairs}
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 Uri = Annotated[str, AfterValidator(_uri)]
 ImageSize = Annotated[tuple[int, int], BeforeValidator(_image_size)]
 CommaSeparated = BeforeValidator(_comma_separated)
+KeyValues = BeforeValidator(_key_values)

@@ -9,12 +9,17 @@ from slotwise.errors import DataError, UsageError
 from slotwise.train.checkpoints import Progress
 
 # What the weights depend on, but for the learning rate, which may be lowered to save a run.
-_FIXED_FOR_A_RUN = {"model", "batch_size", "optimizer", "momentum", "precision", "steps_per_epoch", "augment", "seed"}
+_FIXED_FOR_A_RUN = {
+    "model", "model_parameters", "batch_size", "optimizer", "momentum", "schedule", "decay_rate", "warmup_epochs", "label_smoothing",
+    "precision", "limit", "steps_per_epoch", "augment", "seed",
+}  # fmt: skip
 
 
 def fixed_settings(job: TrainingJob) -> dict[str, Any]:
     """The settings that cannot change within a run, as JSON values."""
-    return job.settings.model_dump(mode="json", include=_FIXED_FOR_A_RUN)
+    # Half a cosine ends with the last epoch; the other schedules do not depend on how many there are.
+    along_epochs = {"epochs"} if job.settings.schedule == "cosine" else set()
+    return job.settings.model_dump(mode="json", include=_FIXED_FOR_A_RUN | along_epochs)
 
 
 def check_resumable(progress: Progress, job: TrainingJob, fingerprint: str) -> None:

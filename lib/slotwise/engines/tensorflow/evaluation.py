@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,6 +12,8 @@ import tensorflow as tf
 
 from slotwise.engines.tensorflow.collective import Slots
 
+_INFERENCES = 50
+
 
 class Evaluation(NamedTuple):
     """Means over all samples of a split, exact over slots."""
@@ -17,6 +21,19 @@ class Evaluation(NamedTuple):
     loss: float
     accuracy: float
     images: int
+
+
+def inference_seconds(model: keras.Model, image_shape: tuple[int, int, int]) -> float:
+    """Median seconds that one image alone takes from pixels to logits, over `_INFERENCES` of them."""
+    infer = tf.function(lambda image: model(image, training=False), autograph=False)
+    image = tf.zeros((1, *image_shape), tf.uint8)
+    infer(image)
+    seconds = []
+    for _ in range(_INFERENCES):
+        began = time.perf_counter()
+        infer(image).numpy()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 class Evaluator:

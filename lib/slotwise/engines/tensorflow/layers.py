@@ -85,7 +85,8 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
     `copy.get_weights()` and `model.set_weights()` have the same order.
 
     Raises:
-        UsageError: the model does not end in a softmax, or normalises over another axis than the last.
+        UsageError: the model does not end in a softmax, normalises over another axis than the last, or has a layer that
+            draws random numbers of its own, which would depend on the slots.
     """
     context = SlotContext(slots)
     last = _softmax_end(model)
@@ -103,6 +104,10 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
         elif type(layer) is keras.layers.Dropout:
             swapped = SlotDropout.from_config(config)
             swapped.number = count = count + 1
+        elif _draws_at_random(layer):
+            raise UsageError(
+                "A layer that draws random numbers would draw others on each slot", received=f"{layer.name} ({type(layer).__name__})", accepted="Dropout; changes of images by --augment"
+            )
         else:
             return type(layer).from_config(config)
         swapped.context = context
@@ -111,6 +116,10 @@ def training_copy(model: keras.Model, slots: Slots) -> tuple[keras.Model, SlotCo
     copy = keras.models.clone_model(model, clone_function=swap, recursive=True)
     copy.set_weights(model.get_weights())
     return copy, context
+
+
+def _draws_at_random(layer: keras.layers.Layer) -> bool:
+    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
 
 
 def _softmax_end(model: keras.Model) -> keras.layers.Layer:

@@ -18,13 +18,13 @@ from slotwise.contracts.run import EpochRecord, Position
 from slotwise.engines.tensorflow.agreement import check_equal_start, check_equal_weights
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.communication import all_reduce_seconds
-from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator
+from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator, inference_seconds
 from slotwise.engines.tensorflow.layers import NO_SAMPLE
 from slotwise.engines.tensorflow.state import TrainingState
 from slotwise.engines.tensorflow.step import Batch, TrainingStep
 from slotwise.errors import Interrupted, TrainingFailed
 from slotwise.feed import records as feed_records
-from slotwise.feed.order import Plan, slot_shards
+from slotwise.feed.order import slot_shards, training_plan
 from slotwise.feed.pipeline import evaluation_batches, training_batches
 from slotwise.feed.shards import local_shards
 from slotwise.train import audit
@@ -33,6 +33,7 @@ from slotwise.train.clock import EpochClock
 from slotwise.train.progress import ProgressLines
 from slotwise.train.recorder import Recorder
 from slotwise.train.resume import check_resumable, fixed_settings
+from slotwise.train.schedule import learning_rate
 from slotwise.train.stop import StopWatch
 from slotwise.versions import installed_versions
 
@@ -56,14 +57,13 @@ class _Training:
         datasets.check_trainable(job.dataset, self.record)
         self.shards = slot_shards(slots.rank, slots.count, self.record.logical_shards)
         self.image_shape = (*self.record.image_size, self.record.channels)
-        counts = tuple(shard.samples for shard in self.record.splits["train"].shards)
-        self.plan = Plan(counts, self.settings.batch_size, self.settings.seed, self.settings.steps_per_epoch)
+        self.plan = training_plan(self.record, self.settings)
         self.paths = {split: self._fetch(split) for split in self.record.splits}
         self.samples = feed_records.load(self.paths["train"], self.settings.feed_memory * _MEBIBYTE)
         self.state = TrainingState(job, self.record, slots)
         self.step = TrainingStep(
             self.state.model, self.state.context, self.state.optimizer, slots,
-            class_weights=self.record.class_weights, epoch_shape=(self.plan.steps, self.plan.batch_size),
+            class_weights=self.record.class_weights, label_smoothing=self.settings.label_smoothing, epoch_shape=(self.plan.steps, self.plan.batch_size),
         )  # fmt: skip
         self.evaluator = Evaluator(self.state.model, slots)
         self.lines = ProgressLines(self.settings.epochs, self.plan.steps, enabled=slots.is_chief)
@@ -96,6 +96,7 @@ class _Training:
             test_accuracy=test.accuracy,
             test_images=test.images,
             parameters=self.state.parameters,
+            inference_seconds=inference_seconds(self.state.model, self.image_shape) if self.slots.is_chief else None,
             resumed_from=progress.resumed_from,
             versions=installed_versions(),
         )
@@ -147,7 +148,7 @@ class _Training:
             accuracy=totals.correct / totals.images,
             validation_loss=validation.loss if validation else None,
             validation_accuracy=validation.accuracy if validation else None,
-            learning_rate=self.settings.learning_rate,
+            learning_rate=learning_rate(self.settings, epoch - 1, self.plan.steps - 1, self.plan.steps),
             seconds=progress.seconds,
             validation_seconds=validation_seconds,
             checkpoint_seconds=progress.checkpoint_seconds,
@@ -178,6 +179,7 @@ class _Training:
             with clock.waiting():
                 # In the last step a slot may have no sample left; it still takes part in every sum.
                 batch = Batch(*next(source)) if order.sizes[step] else self._no_sample()
+            self.state.set_learning_rate(learning_rate(self.settings, epoch, step, self.plan.steps))
             is_stopped = self.step(step, batch, self.plan.step_images(step), stop=self.stop is not None and self.stop.is_asked)
             is_due = self.recorder is not None and self.recorder.is_due() and step + 1 < self.plan.steps
             if self.recorder and (is_due or is_stopped):

@@ -19,11 +19,11 @@ class TrainingState:
 
     def __init__(self, job: TrainingJob, record: DatasetRecord, slots: Slots) -> None:
         keras.utils.set_random_seed(job.settings.seed)
-        self._rate = job.settings.learning_rate
-        self.plain = models.build(job.model, (*record.image_size, record.channels), len(record.classes))
+        self.plain = models.build(job.model, (*record.image_size, record.channels), len(record.classes), job.settings.model_parameters)
         self.model, self.context = training_copy(self.plain, slots)
         self.optimizer = _optimizer(job.settings)
         self.optimizer.build(self.model.trainable_variables)
+        self._rate: float | None = None
 
     @property
     def parameters(self) -> int:
@@ -41,8 +41,11 @@ class TrainingState:
         self.model.set_weights(checkpoint.weights)
         for variable, value in zip(self.optimizer.variables, checkpoint.optimizer, strict=True):
             variable.assign(value)
-        # A checkpoint holds the rate too, but another one may be asked for now.
-        self.optimizer.learning_rate = self._rate
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Takes effect with the next step; a checkpoint's own rate does not matter, since settings and place decide it."""
+        if rate != self._rate:
+            self.optimizer.learning_rate = self._rate = rate
 
 
 def _optimizer(settings: TrainSettings) -> keras.Optimizer:

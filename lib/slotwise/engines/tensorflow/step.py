@@ -42,6 +42,7 @@ class TrainingStep:
         optimizer: built for the model's trainable variables.
         slots: those that train together.
         class_weights: weight of each class in the loss, or None for equal ones.
+        label_smoothing: share of each label spread evenly over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
         epoch_shape: steps of an epoch, and places of a global batch.
     """
 
@@ -53,6 +54,7 @@ class TrainingStep:
         slots: Slots,
         *,
         class_weights: Sequence[float] | None,
+        label_smoothing: float,
         epoch_shape: tuple[int, int],
     ) -> None:
         self._model, self._context, self._optimizer, self._slots = model, context, optimizer, slots
@@ -61,6 +63,7 @@ class TrainingStep:
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
+        self._label_smoothing = label_smoothing
         self._places = epoch_shape[1]
         self._totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
         with tf.device("/CPU:0"):  # a GPU has no kernels for tables of whole numbers
@@ -119,7 +122,8 @@ class TrainingStep:
                 logits = tf.cast(self._model(batch.images, training=True), self._dtype)
                 present = self._context.present(self._dtype)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits) * present
-            weighted = losses if self._class_weights is None else losses * tf.gather(self._class_weights, batch.labels)
+            sought = self._smoothed(batch.labels, logits) * present if self._label_smoothing else losses
+            weighted = sought if self._class_weights is None else sought * tf.gather(self._class_weights, batch.labels)
             objective = tf.reduce_sum(weighted) / tf.cast(global_images, self._dtype)
             # Each slot adds its share of the penalty, so that the sum over the slots has it once.
             penalty = tf.add_n([tf.cast(loss, self._dtype) for loss in self._model.losses] or [tf.zeros([], self._dtype)])
@@ -128,6 +132,13 @@ class TrainingStep:
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
         return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)], 0))
+
+    def _smoothed(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Cross-entropy with labels of which a share is spread evenly over all classes, [b]."""
+        classes = logits.shape[-1]
+        evenly = self._label_smoothing / classes
+        targets = tf.one_hot(labels, classes, 1.0 - self._label_smoothing + evenly, evenly, dtype=self._dtype)
+        return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
     def _own_fed(self, batch: Batch) -> tf.Tensor:
         """Record and slot, from 1, at the places of this slot's samples, and 0 elsewhere; [2 × batch]."""
