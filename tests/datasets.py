@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from slotwise import storage
@@ -79,3 +82,38 @@ def _write_shard(root: Path, split: str, shard: int, samples: list[Sample], form
         for sample in samples:
             writer.write(sample)
     return ShardRecord(file=file, samples=len(samples), bytes=os.path.getsize(path), sha256=storage.file_sha256(path))
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """By the format's description; gzipped if the name says so."""
+    content = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def write_fashion(directory: Path, ending: str, counts: tuple[int, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The four files of Fashion-MNIST with so many training and test images of noise; returns both by file prefix."""
+    random = np.random.default_rng(5)
+    written = {}
+    for prefix, count in zip(("train", "t10k"), counts, strict=True):
+        images, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count).astype(np.uint8)
+        write_idx(directory / f"{prefix}-images-idx3-ubyte{ending}", images)
+        write_idx(directory / f"{prefix}-labels-idx1-ubyte{ending}", labels)
+        written[prefix] = images, labels
+    return written
+
+
+def write_cifar10(directory: Path, count: int) -> None:
+    """`count` training and as many test images in Hugging Face's layout, over all ten classes in turn."""
+    for first, split in ((0, "train"), (count, "test")):
+        images = [{"bytes": draw(first + number, number % 10, (32, 32)), "path": f"{split}-{number}.jpg"} for number in range(count)]
+        table = pa.table({"img": images, "label": pa.array([number % 10 for number in range(count)], pa.int64())})
+        pq.write_table(table, directory / f"{split}-00000-of-00001.parquet")
+
+
+def write_folder(directory: Path, classes: int, per_class: int) -> None:
+    """A folder of JPEGs for each class, named as leaves are."""
+    for label in range(classes):
+        folder = directory / f"Tomato___kind {label}"
+        folder.mkdir(parents=True)
+        for number in range(per_class):
+            (folder / f"leaf {number}.JPG").write_bytes(draw(classes * number + label, label, (48, 48)))

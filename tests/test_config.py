@@ -10,9 +10,10 @@ from slotwise import config
 from slotwise.errors import UsageError
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.study import StudySettings
 from slotwise.settings.train import TrainSettings
 
-MODELS = (PrepareSettings, TrainSettings, CompareSettings)
+MODELS = (PrepareSettings, TrainSettings, CompareSettings, StudySettings)
 
 
 def toml(directory: Path, text: str) -> str:
@@ -48,15 +49,26 @@ def test_keys_are_kebab_case_like_the_flags_and_may_be_snake_case(tmp_path: Path
 
 
 def test_one_file_serves_every_job(tmp_path: Path) -> None:
-    path = toml(tmp_path, "seed = 3\n[prepare]\nclasses = 5\n[train_distributed]\nslots = 2\nseed = 4\n[compare]\nrepeats = 3\n")
+    path = toml(tmp_path, "seed = 3\n[prepare]\nclasses = 5\n[training]\nepochs = 9\n[train_distributed]\nslots = 2\nseed = 4\n[compare]\nrepeats = 3\n")
     assert (config.load(PrepareSettings, ["--config", path]).classes, config.load(PrepareSettings, ["--config", path]).seed) == (5, 3)
     assert (config.load(TrainSettings, ["--config", path]).slots, config.load(TrainSettings, ["--config", path]).seed) == (2, 4)
-    assert config.load(CompareSettings, ["--config", path]).repeats == 3
+    compared = config.load(CompareSettings, ["--config", path])
+    assert (compared.repeats, compared.epochs, compared.seed, compared.slots) == (3, 9, 3, [1, 2])
+    study = config.load(StudySettings, ["--config", path])
+    assert (study.repeats, study.epochs, study.seed, study.classes, study.preparation().classes, study.comparison().epochs) == (3, 9, 3, 5, 5, 9)
 
 
 @pytest.mark.parametrize("spelling", [["--augment", "flip,crop"], ["--augment", "flip", "crop"], ["--augment", "flip,", "crop"]])
 def test_lists_take_commas_and_spaces(spelling: list[str]) -> None:
     assert config.load(TrainSettings, spelling).augment == ["flip", "crop"]
+
+
+@pytest.mark.parametrize("spelling", [["filters=40,l2=0.001", "stem=plain"], ["filters=40, l2=1e-3,stem=plain"]])
+def test_pairs_take_commas_spaces_numbers_and_words(spelling: list[str], tmp_path: Path) -> None:
+    found = config.load(TrainSettings, ["--model-parameters", *spelling]).model_parameters
+    path = toml(tmp_path, '[training]\nmodel-parameters = { filters = 40, l2 = 0.001, stem = "plain" }\n')
+    assert found == config.load(TrainSettings, ["--config", path]).model_parameters == {"filters": 40, "l2": 0.001, "stem": "plain"}
+    assert isinstance(found["filters"], int)
 
 
 def test_switches_can_be_turned_off_again(tmp_path: Path) -> None:
@@ -100,6 +112,7 @@ def test_an_unknown_or_unfinished_flag_is_refused(flags: list[str]) -> None:
         (PrepareSettings, ["--source", "imagenet"], "'imagenet'", "demo, covers, cifar10, fashion-mnist or folder"),
         (PrepareSettings, ["--image-size", "64"], "'64'", "HEIGHTxWIDTH, each from 4 to 4096"),
         (PrepareSettings, ["--logical-shards", "5000"], "'5000'", "a whole number from 1 to 4096"),
+        (TrainSettings, ["--model-parameters", "filters"], "'filters'", "name=value pairs, with commas"),
         (CompareSettings, ["--slots", "1,x"], "x", "whole numbers from 1, with commas"),
     ],
 )
@@ -116,6 +129,10 @@ def test_a_wrong_value_says_what_was_received_and_what_is_accepted(model: type[c
     [
         (TrainSettings, ["--resume"], "--resume needs --run"),
         (TrainSettings, ["--resume", "--overwrite", "--run", "x"], "--resume and --overwrite exclude each other"),
+        (TrainSettings, ["--decay-rate", "0.9"], "--decay-rate belongs to --schedule exponential"),
+        (TrainSettings, ["--warmup-epochs", "8"], "The warm-up is as long as the training"),
+        (StudySettings, ["--batch-size", "24"], "16 logical shards"),
+        (StudySettings, ["--slots", "1,17"], "Each slot needs at least one logical shard"),
         (PrepareSettings, ["--source", "cifar10"], "Source cifar10 needs --input"),
         (PrepareSettings, ["--split", "60,20,30"], "--split is wrong"),
         (CompareSettings, ["--runs", "a", "--dataset", "d"], "--runs and --dataset exclude each other"),

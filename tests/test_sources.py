@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from datasets import write_fashion, write_idx
 from slotwise.contracts.catalogue import CATALOGUE_SCHEMA, Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
@@ -244,23 +245,6 @@ def test_cifar10_says_what_is_wrong_with_the_input(spark: SparkSession, tmp_path
 
 
 # fashion-mnist
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    """By the format's description; gzipped if the name says so."""
-    content = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-
-
-def write_fashion(directory: Path, ending: str, counts: tuple[int, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    random = np.random.default_rng(5)
-    written = {}
-    for prefix, count in zip(("train", "t10k"), counts, strict=True):
-        images, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count).astype(np.uint8)
-        write_idx(directory / f"{prefix}-images-idx3-ubyte{ending}", images)
-        write_idx(directory / f"{prefix}-labels-idx1-ubyte{ending}", labels)
-        written[prefix] = images, labels
-    return written
 
 
 def test_fashion_mnist_of_the_real_files(spark: SparkSession, shared_data: Path) -> None:

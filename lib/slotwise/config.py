@@ -18,18 +18,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-JOBS = ("prepare", "train_distributed", "compare", "audit")
+SECTIONS = ("prepare", "training", "train_distributed", "compare", "study", "audit")
 
 
 class Settings(BaseModel):
     """Base of every job's settings: frozen, no unknown keys, each field a flag and a TOML key.
 
-    A field's text on the command line is what pydantic parses; a TOML value may have its own type.
+    A field's text on the command line is what pydantic parses; a TOML value may have its own type. `sections` are the
+    tables of a TOML file that the job reads besides the keys before all tables; the later wins.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     job: ClassVar[str]
+    sections: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
     examples: ClassVar[str]
 
@@ -120,9 +122,8 @@ def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
         content = tomllib.loads(storage.read_text(uri))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The --config file is not TOML: {error}", received=path, accepted="a TOML file") from error
-    sections = {job: content.pop(job) for job in JOBS if isinstance(content.get(job), dict)}
-    merged = {**content, **sections.get(model.job, {})}
-    values = {key.replace("-", "_"): value for key, value in merged.items()}
+    sections = {name: content.pop(name) for name in SECTIONS if isinstance(content.get(name), dict)}
+    values = {key.replace("-", "_"): value for table in (content, *(sections.get(name, {}) for name in model.sections)) for key, value in table.items()}
     for key in values:
         if key not in model.model_fields:
             raise UsageError(

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from slotwise import compare, storage
 from slotwise.cluster import preflight
 from slotwise.compare import Published
+from slotwise.contracts import run as runs
 from slotwise.contracts.comparison import ComparisonRecord
 from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
@@ -35,7 +36,24 @@ def check(settings: CompareSettings) -> list[TrainingJob]:
             received=settings.run_directory,
             accepted="--resume to go on with them, --overwrite to replace them, another --output, or --runs to compare those that are finished",
         )
-    return [train.check(training) for training in trainings if not (settings.resume and storage.exists(RunPaths(str(training.run)).record))]
+    return [train.check(training) for training in trainings if not (settings.resume and _is_finished(training))]
+
+
+def _is_finished(training: TrainSettings) -> bool:
+    """Whether there is a finished run in this training's place.
+
+    Raises:
+        UsageError: there is, and it was made with other settings.
+    """
+    if not storage.exists(RunPaths(str(training.run)).record):
+        return False
+    found = runs.load(str(training.run)).settings
+    wanted = train.resolve(training).model_dump(mode="json")
+    for name in ("model", "epochs", "seed", *compare.SHARED_SETTINGS):
+        if found.get(name, wanted[name]) != wanted[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"The finished run at {training.run} was made otherwise", received=f"{flag} {wanted[name]}", accepted=f"{flag} {found[name]}, another --output, or --overwrite")
+    return True
 
 
 def _trainings(settings: CompareSettings) -> list[TrainSettings]:

@@ -15,6 +15,7 @@ class AuditSettings(Settings):
     """Which runs to audit."""
 
     job: ClassVar[str] = "audit"
+    sections: ClassVar[tuple[str, ...]] = ("audit",)
     summary: ClassVar[str] = "Say whether every epoch of a run fed every training sample exactly once, whatever happened to its slots; needs no Spark."
     examples: ClassVar[str] = """\
   spark-submit jobs/audit.py --runs workspace/runs/demo-covers-2slot-1

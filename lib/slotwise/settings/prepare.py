@@ -30,6 +30,7 @@ class PrepareSettings(Settings):
     """What to make a dataset from, and how."""
 
     job: ClassVar[str] = "prepare"
+    sections: ClassVar[tuple[str, ...]] = ("prepare",)
     summary: ClassVar[str] = "Turn a table of image URLs, CIFAR-10, Fashion-MNIST or a folder of images into a balanced dataset of logical shards."
     examples: ClassVar[str] = """\
   spark-submit jobs/prepare.py
@@ -66,7 +67,7 @@ class PrepareSettings(Settings):
     max_pixels: int = option(50_000_000, "largest image taken, in pixels", accepted="pixels from 1000", metavar="PIXELS", ge=1000)
 
     @model_validator(mode="after")
-    def _check(self) -> PrepareSettings:
+    def _check_source(self) -> PrepareSettings:
         if self.source != "demo" and self.input is None:
             raise UsageError(f"Source {self.source} needs --input", received="none", accepted="a path or URI that exists")
         if len(self.split) != 3 or sum(self.split) != 100 or min(self.split) < 0 or 0 in (self.split[0], self.split[2]):

@@ -17,6 +17,7 @@ class TrainSettings(TrainingSettings):
     """What to train, on what, on which slots."""
 
     job: ClassVar[str] = "train_distributed"
+    sections: ClassVar[tuple[str, ...]] = ("training", "train_distributed")
     summary: ClassVar[str] = "Train a CNN on the executor slots of a Spark cluster; the model does not depend on how many."
     examples: ClassVar[str] = """\
   spark-submit jobs/train_distributed.py --slots 2

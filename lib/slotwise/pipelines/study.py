@@ -1,0 +1,68 @@
+"""From images to a comparison: what prepare and compare do, one after the other, each step kept once it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slotwise import models, storage
+from slotwise.contracts import dataset as datasets
+from slotwise.contracts.comparison import ComparisonRecord
+from slotwise.contracts.paths import DatasetPaths
+from slotwise.errors import UsageError
+from slotwise.pipelines import compare, prepare
+from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.study import StudySettings
+
+# What decides which images a dataset holds, and how.
+_DECISIVE = ("source", "input", "format", "classes", "per_class", "balance", "image_size", "logical_shards", "split", "seed")
+
+
+def check(settings: StudySettings) -> PrepareSettings | None:
+    """What is to be prepared, or None where the dataset is there already; everything else that can be refused without Spark.
+
+    Raises:
+        UsageError: something of these settings cannot be done, or what is there was made with others.
+        DataError: the dataset that is there is damaged.
+    """
+    preparation = settings.preparation()
+    if settings.model:
+        models.check(settings.model, settings.model_parameters)
+    dataset = str(preparation.dataset)
+    if settings.overwrite or not storage.exists(DatasetPaths(dataset).record):
+        return prepare.check(preparation)
+    found = datasets.load(dataset).settings
+    for name, value in preparation.model_dump(mode="json", include=set(_DECISIVE)).items():
+        if found.get(name) != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"The dataset at {dataset} was made otherwise", received=f"{flag} {value}", accepted=f"{flag} {found.get(name)}, another --dataset, or --overwrite to make it and the runs anew")
+    compare.check(settings.comparison())
+    return None
+
+
+def run(settings: StudySettings, preparation: PrepareSettings | None, command: Sequence[str]) -> ComparisonRecord:
+    """Prepares if there is something to prepare, does the runs that are missing, compares.
+
+    Args:
+        preparation: what `check` returned.
+        command: what the user typed, word by word.
+
+    Raises:
+        SlotwiseError: as the steps do; what was finished before is kept.
+    """
+    if preparation is None:
+        print(f"kept: the dataset at {settings.preparation().dataset}", flush=True)
+    else:
+        spark = prepare.start_session(preparation)
+        try:
+            record = prepare.prepare(spark, preparation)
+        finally:
+            spark.stop()
+        print(prepare.describe(record, str(preparation.dataset)), flush=True)
+    comparison = settings.comparison()
+    if jobs := compare.check(comparison):
+        spark = compare.start_session(jobs)
+        try:
+            compare.run_all(spark, jobs)
+        finally:
+            spark.stop()
+    return compare.finish(comparison, command)

@@ -1,0 +1,83 @@
+"""Every preset: its file is understood, and a short version of it runs from images to the comparison by one spark-submit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datasets import write_cifar10, write_fashion, write_folder
+from job_runs import STUDY, without_java
+from slotwise import config
+from slotwise.settings.study import StudySettings
+
+if TYPE_CHECKING:
+    from conftest import SparkSubmit
+
+pytestmark = pytest.mark.timeout(600)
+
+STUDIES = Path(__file__).parent.parent / "conf" / "studies"
+SHORT = "--epochs 1 --warmup-epochs 0 --steps-per-epoch 2 --batch-size 8 --logical-shards 2 --cache cache"
+
+
+def preset(name: str) -> str:
+    return str(STUDIES / f"{name}.toml")
+
+
+def source_of(name: str, directory: Path) -> list[str]:
+    """Flags that give a preset a small source of the kind it asks for."""
+    directory.mkdir()
+    if name.startswith("cifar10"):
+        write_cifar10(directory, 40)
+    elif name == "fashion-orca":
+        write_fashion(directory, ".gz", (120, 40))
+    elif name == "leaf-frameworks":
+        write_folder(directory, 3, 12)
+    else:
+        return ["--classes", "3", "--per-class", "10"]
+    return ["--input", str(directory)]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "rows"),
+    [
+        ("cifar10-resnet18", "--model-parameters filters=4", [("resnet18", 2)]),
+        ("cifar10-vitucci", "", [("simple", 1), ("simple", 2)]),
+        ("covers-mazzon", "--slots 1", [("covers", 1)]),
+        ("fashion-orca", "--slots 1", [("fashion", 1)]),
+        ("leaf-frameworks", "--slots 1", [("leaf", 1)]),
+    ],
+)
+def test_a_short_version_runs_from_images_to_the_comparison(name: str, changes: str, rows: list[tuple[str, int]], tmp_path: Path, spark_submit: SparkSubmit) -> None:
+    arguments = ["--config", preset(name), *source_of(name, tmp_path / "source"), *SHORT.split(), *changes.split()]
+    done = spark_submit("--master", "local[2]", STUDY, *arguments, "--dataset", "ds", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [(row["model"], row["slots"]) for row in content["rows"]] == rows
+    assert all(row["inference_seconds_mean"] > 0 for row in content["rows"])
+    assert (tmp_path / "out" / "comparison.html").exists()
+    assert ("points" in (tmp_path / "out" / "comparison.md").read_text()) == bool(content["published_accuracy"])
+
+    # Everything is kept: the same command has nothing to do, and other settings are not passed off as these.
+    again = without_java(STUDY, *arguments, "--dataset", "ds", "--output", "out", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "kept: the dataset" in again.stdout
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"] == content["rows"]
+    for flags, says in ((["--learning-rate", "0.5"], "The finished run at"), (["--seed", "8"], "was made otherwise")):
+        other = without_java(STUDY, *arguments, "--dataset", "ds", "--output", "out", *flags, cwd=tmp_path)
+        assert other.returncode == 2
+        assert says in other.stderr
+
+
+def test_each_preset_is_short_and_says_how_to_run_it_and_what_was_published() -> None:
+    files = sorted(STUDIES.glob("*.toml"))
+    assert [file.stem for file in files] == ["cifar10-resnet18", "cifar10-vitucci", "covers-mazzon", "fashion-orca", "leaf-frameworks"]
+    for file in files:
+        settings = config.load(StudySettings, ["--config", str(file), "--input", "somewhere"])
+        assert settings.model is not None
+        header = [line for line in file.read_text().splitlines() if line.startswith("#")]
+        assert any(f"spark-submit jobs/study.py --config conf/studies/{file.name}" in line for line in header)
+        for word in ("Published", "Here", "minutes"):
+            assert any(word in line for line in header), f"{file.name} has no line with {word}"
