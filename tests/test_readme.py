@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import SparkSubmit
+from datasets import write_folder
 from slotwise import config, storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.study import StudySettings
 from slotwise.settings.train import TrainSettings
 
 _SUBMIT = "spark-submit "
@@ -78,6 +80,21 @@ def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, checkout: Pat
 
 
 @pytest.mark.cluster
+def test_a_folder_and_a_model_of_ones_own_train_on_two_slots(readme: str, checkout: Path, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+    """As a new user would: the README's file beside the photos, on a cluster whose executors know nothing of it."""
+    source = re.search(r"```python\n(import keras\nfrom keras import layers\n.*?)```", readme, re.DOTALL)
+    assert source is not None
+    (checkout / "my_models.py").write_text(source[1])
+    write_folder(checkout / "photos", classes=3, per_class=20)
+    for arguments in _commands(readme, "A folder and a model of your own"):
+        done = spark_submit("--master", cluster.master, *arguments, cwd=checkout)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    trained = runs.load((checkout / "workspace" / "runs" / "photos-my_models.small-2slot-1").as_uri())
+    assert (trained.slots, trained.model, len(trained.class_names)) == (2, "my_models:small", 3)
+    assert {slot.executor for slot in trained.placement} == {"0", "1"}
+
+
+@pytest.mark.cluster
 def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
     commands = _commands(readme, "On standalone Spark and HDFS.")
     assert len(commands) == 3
@@ -97,7 +114,7 @@ def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: Lo
 def test_every_job_line_is_accepted(readme: str) -> None:
     lines = re.findall(r"^spark-submit (.*?)(?:#.*)?$", readme, re.MULTILINE)
     assert len(lines) > 10
-    settings = {"prepare": PrepareSettings, "train_distributed": TrainSettings, "compare": CompareSettings}
+    settings = {"prepare": PrepareSettings, "train_distributed": TrainSettings, "compare": CompareSettings, "study": StudySettings}
     for line in lines:
         words = shlex.split(line.replace("$H", "hdfs://127.0.0.1:9000"))
         job = next(word for word in words if word.startswith("jobs/"))

@@ -36,7 +36,8 @@ def resolve(settings: TrainSettings) -> TrainSettings:
 def _next_run(dataset: str, model: str, slots: int) -> str:
     """The first free name in the default workspace, so that the same command can be given again."""
     root = storage.normalise("workspace/runs")
-    stem, taken = f"{storage.name(dataset)}-{model}-{slots}slot", set(storage.children(root))
+    # HDFS takes no colon in a name, which a model of one's own has.
+    stem, taken = f"{storage.name(dataset)}-{model.replace(':', '.')}-{slots}slot", set(storage.children(root))
     number = 1
     while f"{stem}-{number}" in taken:
         number += 1
