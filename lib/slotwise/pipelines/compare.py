@@ -16,6 +16,7 @@ from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import UsageError
 from slotwise.pipelines import train
+from slotwise.report import wording
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.train import TrainSettings
 from slotwise.settings.training import Engine, TrainingSettings
@@ -92,7 +93,7 @@ def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> None:
     most = max((job.settings for job in jobs), key=lambda settings: settings.slots)
     preflight.check_slots(spark, most.slots, most.cores_per_slot)
     for number, job in enumerate(jobs, 1):
-        print(f"run {number} of {len(jobs)}: {job.model} on {job.settings.slots} slots{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
+        print(f"run {number} of {len(jobs)}: {job.model} on {wording.count(job.settings.slots, "slot")}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
         train.train(spark, job)
 
 
