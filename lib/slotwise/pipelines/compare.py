@@ -93,7 +93,8 @@ def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> None:
     most = max((job.settings for job in jobs), key=lambda settings: settings.slots)
     preflight.check_slots(spark, most.slots, most.cores_per_slot)
     for number, job in enumerate(jobs, 1):
-        print(f"run {number} of {len(jobs)}: {job.model} on {wording.count(job.settings.slots, "slot")}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
+        slots = wording.count(job.settings.slots, "slot")
+        print(f"run {number} of {len(jobs)}: {job.model} on {slots}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
         train.train(spark, job)
 
 
