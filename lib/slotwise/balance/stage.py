@@ -38,7 +38,9 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
         DataError: a class or a split is left without images, or there are fewer training images than logical shards.
     """
     unit = split_unit_column("id", settings.seed)
-    known = gathered.select("id", "label", "picture", "status", "error", split_of_column(unit, settings.split, F.col("split"), given).alias("split"))
+    held_out = F.coalesce(F.col("split").isin("validation", "test"), F.lit(False)).alias("held_out")
+    split = split_of_column(unit, settings.split, F.col("split"), given).alias("split")
+    known = gathered.select("id", "label", "picture", "status", "error", split, held_out)
     ranked = _ranked(_without_identical(known, settings.seed), settings).cache()
     have = _counts(ranked.where(F.col("status").isNull()), classes)
     targets = training_targets({label: have["train"][label] for label in classes}, settings.balance or "none")
@@ -57,10 +59,10 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
 def _without_identical(known: DataFrame, seed: int) -> DataFrame:
     """Of identical pictures one stays, for the others could put one picture into two splits.
 
-    It is the first in hash order, of those in the test split if there are any, else of those in the validation split:
-    an official test set stays whole, and what is held out is no smaller for a copy in the training split.
+    It is the first in hash order, of those that the source itself holds out if there are any, for official test and
+    validation sets stay whole; else of those in the test split.
     """
-    same = Window.partitionBy("picture").orderBy(F.col("split") != "test", F.col("split") != "validation", order_unit_column("id", seed), "id")
+    same = Window.partitionBy("picture").orderBy(~F.col("held_out"), F.col("split") != "test", order_unit_column("id", seed), "id")
     repeats = F.col("status").isNull() & F.col("picture").isNotNull() & (F.row_number().over(same) > 1)
     good = known.where(F.col("status").isNull())
     bad = known.where(F.col("status").isNotNull())

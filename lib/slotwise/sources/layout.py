@@ -94,15 +94,14 @@ def _fitting(classes: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 def _check_classes(root: str, folders: Sequence[str], patterns: Sequence[str]) -> None:
     """Sees that no split, and no copy of the classes, is taken for a class: both hold folders, where a class has images."""
-    fitting = _fitting(folders, patterns)
+    classes = [name for name in folders if name.lower() not in _SPLIT_NAMES]
     for name in folders:
-        is_named_so = name.lower() in _SPLIT_NAMES
-        if not is_named_so and name not in fitting:
+        if name in classes and not _fitting([name], patterns):
             continue
-        inner, others = storage.folders_and_files(storage.child(root, name))[0], [other for other in folders if other != name]
-        if inner and is_named_so:
-            raise UsageError(f"The folder '{name}' holds folders as a split would, but lies beside others", received=_list(others), accepted="only split folders, or only class folders")
-        if again := sorted({*inner} & {*others}):
+        inner = storage.folders_and_files(storage.child(root, name))[0]
+        if inner and name not in classes:
+            raise UsageError(f"The folder '{name}' holds folders as a split would, but lies beside others", received=_list(classes), accepted="only split folders, or only class folders")
+        if again := sorted({*inner} & {*folders} - {name}):
             accepted = "that folder itself as --input, or a --class-pattern that leaves it out"
             raise UsageError(f"The folder '{name}' holds folders of the same names as those beside it", received=_list(again), accepted=accepted)
 
