@@ -144,12 +144,12 @@ def test_ways_out_of_refusals(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_split_folders_on_hdfs(spark: SparkSession, hdfs: str) -> None:
-    names = ["train/a b/1.JPG", "train/100%25 (c)/1, 2.jpg", "valid/a b/1.JPG"]
+    names = ["train/a b/1.JPG", "train/100%25 (c); C#/1, 2?.jpg", "valid/a b/1.JPG"]
     for name in names:
-        storage.write_bytes(f"{hdfs}/my leaves/{name}", name.encode())
+        storage.write_bytes(f"{hdfs}/my leaves #1/{name}", name.encode())
     rows = catalogue_of("folder")(spark, PrepareSettings(source="folder", input=hdfs).resolved()).collect()
     assert {row["id"]: (row["label"], row["split"], bytes(row["image"]).decode()) for row in rows} == {
         names[0]: ("a b", "train", names[0]),
-        names[1]: ("100%25 (c)", "train", names[1]),
+        names[1]: ("100%25 (c); C#", "train", names[1]),
         names[2]: ("a b", "validation", names[2]),
     }

@@ -19,7 +19,7 @@ from slotwise.sources.demo.leaves.signs import SIGNS
 
 FOLDER = "Tomato Leaves (drawn)"
 _EXAMPLE = """\
-example, 10,000 images for training and 1,000 for validation, drawn in about a minute:
+example, 10,000 images for training and 1,000 for validation, drawn in half a minute:
   python -m slotwise.sources.demo.leaves --output leaves --per-class 1000 --valid 100
   spark-submit jobs/prepare.py --source folder --input leaves"""
 
