@@ -35,8 +35,9 @@ def select_classes(catalogue: DataFrame, classes: int | None, patterns: Sequence
         raise UsageError(f"The input has {len(chosen)} classes{which} with usable rows", received=f"--classes {classes}", accepted=f"a whole number from 2 to {len(chosen)}")
     if len(chosen) < 2 and patterns:
         names = [row["label"] for row in labelled.select("label").distinct().orderBy("label").limit(_NAMED).collect()]
+        names += ["…"] if len(names) == _NAMED else []
         received = f"--class-pattern {' '.join(patterns)}"
-        raise UsageError(f"{len(chosen)} classes with usable rows have such a name", received=received, accepted=f"patterns that two classes or more fit, of {', '.join(names)}, …")
+        raise UsageError(f"{len(chosen)} classes with usable rows have such a name", received=received, accepted=f"patterns that two classes or more fit, of {', '.join(names)}")
     if len(chosen) < 2:
         raise UsageError("A classifier needs two classes or more", received=f"{len(chosen)} in the input", accepted="an input with usable rows of two classes")
     return chosen
