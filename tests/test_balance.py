@@ -53,7 +53,7 @@ def row(row_id: str, label: str, split: str | None = None, picture: str | None =
 def balanced(spark: SparkSession, rows: list[tuple[Any, ...]], **changes: Any) -> Balanced:
     table: DataFrame = spark.createDataFrame(rows, COLUMNS)
     classes = sorted({row[1] for row in rows})
-    return balance(table, settings_for(**changes), classes, source_has_validation=any(row[5] == "validation" for row in rows))
+    return balance(table, settings_for(**changes), classes, given={row[5] for row in rows} - {None})
 
 
 def uneven() -> list[tuple[Any, ...]]:
@@ -107,6 +107,15 @@ def test_of_identical_pictures_the_one_in_the_test_split_stays(spark: SparkSessi
     assert {ends[f"a-test-{number}"] for number in range(20)} == {"used"}
 
 
+def test_of_identical_pictures_the_one_held_out_stays(spark: SparkSession) -> None:
+    rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split in SPLITS for number in range(20)]
+    twins = [row(f"twin-of-{split}-{number}", "a", "train", picture=f"a-{split}-{number}") for split in ("validation", "test") for number in range(20)]
+    result = balanced(spark, [*rows, *twins])
+    ends = {each["id"]: each["status"] for each in result.ends.collect()}
+    assert {row_id for row_id, status in ends.items() if status == "identical-image"} == {twin[0] for twin in twins}
+    assert result.counts["validation"] == result.counts["test"] == {"a": 20, "b": 20}
+
+
 def test_identical_pictures_are_in_one_split_once(spark: SparkSession) -> None:
     rows = [row(f"{label}{number}", label, picture=f"picture {number % 23}" if number % 3 else None) for label in "ab" for number in range(120)]
     rows += [row(f"lost{number}", "a", status="unreadable") for number in range(5)]
@@ -145,6 +154,13 @@ def test_a_sources_own_test_split_stays_and_its_training_rows_are_divided(spark:
     assert Counter(splits.values())["validation"] == pytest.approx(200, abs=50)
 
 
+def test_a_missing_test_split_is_cut_out_of_training_rows(spark: SparkSession) -> None:
+    rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split, count in (("train", 400), ("validation", 50)) for number in range(count)]
+    splits = used_splits(balanced(spark, rows))
+    assert {row_id for row_id, split in splits.items() if split == "validation"} == {entry[0] for entry in rows if entry[5] == "validation"}
+    assert Counter(splits.values())["test"] == pytest.approx(200, abs=50)
+
+
 @pytest.mark.parametrize("logical_shards", [1, 7])
 def test_shards_of_a_split_are_alike_in_size_and_filled_without_gaps(spark: SparkSession, logical_shards: int) -> None:
     rows = [row(f"{label}{number}", label) for label in "abc" for number in range(41)]
@@ -166,4 +182,4 @@ def test_too_little_is_refused_with_a_way_out(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=r"8 training images cannot fill 9 logical shards.*--logical-shards"):
         balanced(spark, rows, logical_shards=9)
     with pytest.raises(DataError, match=r"test split.*--split"):
-        balanced(spark, [entry for entry in rows if entry[5] != "test"])
+        balanced(spark, [row(f"{label}{number}", label, "train") for label in "ab" for number in range(5)], split=[98, 1, 1])

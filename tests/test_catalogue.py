@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from slotwise.catalogue import candidates, has_validation, narrow, select_classes, with_images
+from slotwise.catalogue import candidates, given_splits, narrow, select_classes, with_images
 from slotwise.contracts.catalogue import CATALOGUE_SCHEMA
 from slotwise.contracts.hashing import split_of, unit_hash
 from slotwise.errors import UsageError
@@ -31,6 +31,25 @@ def test_classes_are_the_largest_by_candidates_and_equal_ones_by_name(catalogue:
         select_classes(catalogue, 5)
     with pytest.raises(UsageError, match="two classes"):
         select_classes(catalogue.where("label = 'a'"), None)
+
+
+def test_classes_can_be_chosen_by_name(spark: SparkSession) -> None:
+    names = ["Tomato___healthy", "Tomato rot (late)", "tomato", "Potato___healthy", "C++", "C+++", "C%_1", "Cx_1", "new\nline"]
+    rows = [(row, f"id{row}", label, None, None, None, None, None) for row, label in enumerate(names)]
+    table = spark.createDataFrame(rows, CATALOGUE_SCHEMA)
+
+    def chosen(*patterns: str) -> set[str]:
+        return {label for label, _ in select_classes(table, None, patterns)}
+
+    assert chosen("Tomato*") == {"Tomato___healthy", "Tomato rot (late)"}
+    assert chosen("tomato", "C++") == {"tomato", "C++"}
+    assert chosen("C%_?", "C+++") == {"C%_1", "C+++"}
+    assert chosen("new?line", "C++") == {"new\nline", "C++"}
+    assert chosen("*") == set(names)
+    with pytest.raises(UsageError, match=r"^1 classes .*--class-pattern tomato\..*patterns that two classes or more fit, of C%_1, "):
+        chosen("tomato")
+    with pytest.raises(UsageError, match=r"2 classes of such names.*--classes 3.*from 2 to 2"):
+        select_classes(table, 3, ["Tomato*"])
 
 
 def test_other_classes_are_set_aside_and_no_row_is_lost(catalogue: DataFrame) -> None:
@@ -62,12 +81,13 @@ def test_a_sources_own_split_is_kept_and_counted(catalogue: DataFrame) -> None:
     from pyspark.sql import functions as F
 
     own = catalogue.withColumn("split", F.when(F.col("row") % 3 == 0, "test").otherwise("train"))
-    kept = chosen_ids(own.where("label = 'a'"), 100)
+    kept = chosen_ids(own.where("label = 'a'"), 100, given=given_splits(own))
     tests = {row["id"] for row in own.where("split = 'test'").collect()}
     assert len(set(kept) & tests) == 30
     assert len(set(kept) - tests) == 120
-    assert not has_validation(own)
-    assert has_validation(own.withColumn("split", F.lit("validation")))
+    assert given_splits(own) == ["test", "train"]
+    assert given_splits(catalogue) == []
+    assert given_splits(own.withColumn("split", F.when(F.col("status").isNotNull(), "validation").otherwise("train"))) == ["train"], "no usable row is for validation"
 
 
 def test_images_come_back_for_the_chosen_rows_alone(catalogue: DataFrame) -> None:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import re
+import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from slotwise.localcluster.cluster import LocalCluster
 from slotwise.pipelines import prepare
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.demo.faults import FAILURES, FAULTS, fault_of
+from slotwise.sources.demo.leaves.__main__ import FOLDER, write_leaves
 from slotwise.sources.demo.server import FaultyServer, image_id_of
 
 if TYPE_CHECKING:
@@ -302,6 +304,32 @@ def test_fashion_mnist_stays_grey_up_to_the_model(format_name: str, spark: Spark
             assert {sample.image.shape for sample in reader} == {(28, 28)}
     job = make_job(dataset, tmp_path / "run", model="fashion", epochs=1, batch_size=64, precision="float32")
     assert run_slots(job, 1).test_accuracy > 0.2
+
+
+def test_drawn_leaves_keep_their_splits(spark: SparkSession, tmp_path: Path) -> None:
+    leaves = tmp_path / "leaves"
+    write_leaves(leaves.as_uri(), per_class=24, valid=6, side=32, seed=1)
+    inside = leaves / FOLDER
+    spots = ("Tomato___Bacterial_spot", "Tomato___Septoria_leaf_spot", "Tomato___Target_Spot")
+    for name in spots:
+        picture = min((inside / "train" / name).iterdir())
+        shutil.copy(picture, inside / "valid" / name / f"copy of {picture.name}")
+    arguments = ("--source", "folder", "--input", str(leaves), "--class-pattern", "*_spot", "*_Spot", "--image-size", "16x16", "--logical-shards", "4", "--balance", "none")
+    for kept in (True, False):
+        dataset = (tmp_path / f"dataset-{kept}").as_uri()
+        record = prepared(spark, *arguments, "--dataset", dataset, *([] if kept else ["--no-keep-splits"]))
+        rows = rows_of(dataset, tmp_path / str(kept))
+        check_sums(record, dataset, rows)
+        assert record.classes == sorted(spots)
+        assert record.accounting.rows == 10 * 30 + 3
+        assert record.accounting.set_aside == {"identical-image": 3, "other-category": 7 * 30}
+        places = Counter((row["id"].split("/")[0], row["split"]) for row in rows if row["status"] == "used")
+        if kept:
+            assert {(folder, split) for folder, split in places if folder == "valid"} == {("valid", "validation")}
+            assert {split for folder, split in places if folder == "train"} == {"train", "test"}
+            assert places["valid", "validation"] == 3 * 7, "of identical pictures the one that is held out stays"
+        else:
+            assert places["valid", "train"]
 
 
 def test_a_folder_on_hdfs_with_unreadable_and_identical_files(spark: SparkSession, hdfs: str, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ CALLS = {
     "missing input": Call("--source covers --input none.csv", ("input does not exist", "none.csv")),
     "no input": Call("--source folder", ("needs --input", "none")),
     "input of the demo": Call("--input books.csv", ("draws its own", "books.csv", "--source covers, cifar10, fashion-mnist or folder")),
+    "classes of the demo by name": Call("--class-pattern Juv*", ("chooses its classes", "--class-pattern Juv*", "--classes from 2")),
+    "empty pattern": Call("--class-pattern=", ("--class-pattern", "''", "patterns such as")),
     "existing dataset": Call("--dataset ready", ("a dataset already", "ready", "--overwrite")),
     "existing other directory": Call("--dataset other", ("not a dataset", "other", "--overwrite")),
     "overwriting what is no dataset": Call("--dataset home --overwrite", ("something else than a dataset", "home", "another --dataset")),

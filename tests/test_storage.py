@@ -132,6 +132,29 @@ def test_children_are_names_in_order(place: str) -> None:
     assert storage.children(storage.join(place, "absent")) == []
 
 
+def test_what_a_listing_names_can_be_reached(place: str) -> None:
+    names = ["100%25 a", "b#c", "d, (e)+f", "猫 ?=&", "x; y"]
+    for name in names:
+        storage.write_bytes(storage.child(storage.child(place, name), f"{name}.JPG"), name.encode())
+        storage.write_bytes(storage.child(place, f"{name}.txt"), b"")
+    folders, files = storage.folders_and_files(place)
+    assert (folders, files) == (sorted(names), sorted(f"{name}.txt" for name in names))
+    for name in folders:
+        inside = storage.child(place, name)
+        assert storage.is_directory(inside)
+        assert storage.folders_and_files(inside) == ([], [f"{name}.JPG"])
+        assert storage.read_bytes(storage.child(inside, f"{name}.JPG")) == name.encode()
+    assert sorted(storage.empty_files(place)) == sorted(storage.child(place, name) for name in files)
+
+
+def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("folder", "file", "nothing"):
+        (tmp_path / f"to {name}").symlink_to(tmp_path / name)
+    assert storage.folders_and_files(tmp_path.as_uri()) == (["folder", "to folder"], ["file", "to file", "to nothing"])
+
+
 def test_delete_takes_files_directories_and_what_is_not_there(place: str) -> None:
     uri = storage.join(place, "tree")
     storage.write_bytes(storage.join(uri, "x", "y"), b"")

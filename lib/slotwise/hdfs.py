@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 from urllib.parse import urlparse
 
@@ -62,9 +64,7 @@ def connect(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Raises:
         OSError: nobody answers there, for about half a minute.
     """
-    from hdfs_native.fsspec import HdfsFileSystem
-
-    fsspec.register_implementation("hdfs", HdfsFileSystem, clobber=True)
+    fsspec.register_implementation("hdfs", _file_system(), clobber=True)
     fs, path = fsspec.core.url_to_fs(uri, **_OPTIONS)
     _KEPT[id(fs)] = fs
     address = urlparse(uri).netloc
@@ -72,6 +72,19 @@ def connect(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         _retry(address, lambda: fs.exists("/"), _FIRST_SECONDS)
         _REACHED.add(address)
     return fs, path
+
+
+@cache
+def _file_system() -> type[fsspec.AbstractFileSystem]:
+    """hdfs-native's class, but for names with `#`, `?` or `;`, which it would cut off there."""
+    from hdfs_native.fsspec import HdfsFileSystem
+
+    class Hdfs(HdfsFileSystem):
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return re.sub("^hdfs://[^/]*", "", path) or str(cls.root_marker)
+
+    return Hdfs
 
 
 def outlast(uri: str, action: Callable[[], Result]) -> Result:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 
 import fsspec
 
@@ -76,6 +76,11 @@ def join(uri: str, *parts: str) -> str:
     return posixpath.join(uri.rstrip("/"), *parts)
 
 
+def child(uri: str, name: str) -> str:
+    """The URI of what a directory's listing calls `name`: a `file:` URI has `%`, `#` and `?` of names encoded, others have them as they are."""
+    return join(uri, quote(name) if urlparse(uri).scheme == "file" else name)
+
+
 def parent(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[0]
 
@@ -118,11 +123,19 @@ def children(uri: str) -> list[str]:
     return sorted(posixpath.basename(entry.rstrip("/")) for entry in entries)
 
 
+def folders_and_files(uri: str) -> tuple[list[str], list[str]]:
+    """The names of the directories, and of all else, directly under a directory, each sorted; links are what they lead to."""
+    fs, path = filesystem(uri)
+    entries = outlast(uri, lambda: fs.ls(path, detail=True))
+    kinds = {posixpath.basename(info["name"].rstrip("/")): info["type"] == "directory" or (info.get("islink") and fs.isdir(info["name"])) for info in entries}
+    return sorted(name for name, is_folder in kinds.items() if is_folder), sorted(name for name, is_folder in kinds.items() if not is_folder)
+
+
 def empty_files(uri: str) -> list[str]:
     """URIs of the files of no bytes at any depth below a directory, sorted."""
     fs, path = filesystem(uri)
     found = outlast(uri, lambda: fs.find(path, detail=True))
-    return [join(uri, posixpath.relpath(name, path)) for name, info in sorted(found.items()) if info["size"] == 0]
+    return [child(uri, posixpath.relpath(name, path)) for name, info in sorted(found.items()) if info["size"] == 0]
 
 
 def size(uri: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
@@ -31,14 +31,16 @@ class Balanced:
     class_weights: list[float] | None
 
 
-def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], *, source_has_validation: bool) -> Balanced:
-    """Decides over the gathered rows (GATHERED_SCHEMA, `image` not needed; ids are unique).
+def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], *, given: Collection[str]) -> Balanced:
+    """Decides over the gathered rows (GATHERED_SCHEMA, `image` not needed; ids are unique); `given` is as for `split_of`.
 
     Raises:
         DataError: a class or a split is left without images, or there are fewer training images than logical shards.
     """
     unit = split_unit_column("id", settings.seed)
-    known = gathered.select("id", "label", "picture", "status", "error", split_of_column(unit, settings.split, F.col("split"), source_has_validation).alias("split"))
+    held_out = F.coalesce(F.col("split").isin("validation", "test"), F.lit(False)).alias("held_out")
+    split = split_of_column(unit, settings.split, F.col("split"), given).alias("split")
+    known = gathered.select("id", "label", "picture", "status", "error", split, held_out)
     ranked = _ranked(_without_identical(known, settings.seed), settings).cache()
     have = _counts(ranked.where(F.col("status").isNull()), classes)
     targets = training_targets({label: have["train"][label] for label in classes}, settings.balance or "none")
@@ -57,9 +59,10 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
 def _without_identical(known: DataFrame, seed: int) -> DataFrame:
     """Of identical pictures one stays, for the others could put one picture into two splits.
 
-    It is the first in hash order, of those in the test split if there are any: an official test set stays whole.
+    It is the first in hash order, of those that the source itself holds out if there are any, for official test and
+    validation sets stay whole; else of those in the test split.
     """
-    same = Window.partitionBy("picture").orderBy(F.col("split") != "test", order_unit_column("id", seed), "id")
+    same = Window.partitionBy("picture").orderBy(~F.col("held_out"), F.col("split") != "test", order_unit_column("id", seed), "id")
     repeats = F.col("status").isNull() & F.col("picture").isNotNull() & (F.row_number().over(same) > 1)
     good = known.where(F.col("status").isNull())
     bad = known.where(F.col("status").isNotNull())

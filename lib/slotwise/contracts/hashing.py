@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -29,39 +30,40 @@ def unit_hash_column(columns: Sequence[Column | str], seed: int) -> Column:
     return F.conv(F.substring(digest, 1, _DIGITS), 16, 10).cast("double") / F.lit(_RANGE)
 
 
-def split_of(unit: float, percents: Sequence[int], source_split: str | None = None, source_has_validation: bool = False) -> str:
+def split_of(unit: float, percents: Sequence[int], source_split: str | None = None, given: Collection[str] = ()) -> str:
     """The split of a row whose `unit_hash` is `unit`.
 
-    A row keeps the split its source gave it. Only where the source has no validation rows, its training rows are divided
-    into training and validation in the proportion of their percents. Rows without a split are divided into all three.
+    A row keeps the split its source gave it, but a split that the source lacks is cut out of its training rows, in the
+    proportion of the percents. Rows without a split are divided into all three.
 
     Args:
         unit: from 0 up to, not including, 1.
         percents: of train, validation and test, together 100.
         source_split: the source's own: one of SPLITS, or None.
-        source_has_validation: whether any row of the source is in `validation`.
+        given: those of SPLITS that any row of the source has.
     """
-    train, validation, _ = percents
-    if source_split in SPLITS and (source_split != "train" or source_has_validation):
+    if source_split in SPLITS and source_split != "train":
         return str(source_split)
-    if source_split == "train":
-        return "train" if unit * (train + validation) < train else "validation"
-    if unit * 100 < train:
-        return "train"
-    return "validation" if unit * 100 < train + validation else "test"
+    bounds = _bounds(percents, given if source_split == "train" else ())
+    total = max(bounds.values())
+    return next(split for split, bound in bounds.items() if unit * total < bound)
 
 
-def split_of_column(unit: Column, percents: Sequence[int], source_split: Column, source_has_validation: bool = False) -> Column:
+def split_of_column(unit: Column, percents: Sequence[int], source_split: Column, given: Collection[str] = ()) -> Column:
     """`split_of` as a Spark expression of type string."""
-    train, validation, _ = (float(percent) for percent in percents)
-    own = source_split.isin(*SPLITS) & ((source_split != "train") | F.lit(source_has_validation))
-    return (
-        F.when(own, source_split)
-        .when(source_split == "train", F.when(unit * (train + validation) < train, "train").otherwise("validation"))
-        .when(unit * 100.0 < train, "train")
-        .when(unit * 100.0 < train + validation, "validation")
-        .otherwise("test")
-    )
+
+    def cut(bounds: Mapping[str, int]) -> Column:
+        total = float(max(bounds.values()))
+        return F.coalesce(*(F.when(unit * total < float(bound), split) for split, bound in bounds.items()))
+
+    own = source_split.isin(*SPLITS) & (source_split != "train")
+    return F.when(own, source_split).when(source_split == "train", cut(_bounds(percents, given))).otherwise(cut(_bounds(percents, ())))
+
+
+def _bounds(percents: Sequence[int], given: Collection[str]) -> dict[str, int]:
+    """The splits that rows are divided into: train and those not given, each with the sum of the percents up to its own."""
+    shares = {split: percent for split, percent in zip(SPLITS, percents, strict=True) if split == "train" or split not in given}
+    return dict(zip(shares, accumulate(shares.values()), strict=True))
 
 
 def split_unit_column(row_id: Column | str, seed: int) -> Column:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from slotwise import session, sources, storage
 from slotwise.balance.stage import Balanced, balance
-from slotwise.catalogue import candidates, has_validation, narrow, select_classes, with_images
+from slotwise.catalogue import candidates, given_splits, narrow, select_classes, with_images
 from slotwise.contracts.catalogue import SPLITS, Status
 from slotwise.contracts.dataset import VERSION, Accounting, DatasetRecord, ShardRecord, SplitRecord, check_files
 from slotwise.contracts.paths import DatasetPaths
@@ -81,7 +81,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         with session.phase(spark, "explore images"):
             write(explore(rows, gathered, classes=classes), target.explore)
         with session.phase(spark, "balance classes"):
-            balanced = balance(gathered, settings, classes, source_has_validation=has_validation(rows))
+            balanced = balance(gathered, settings, classes, given=given_splits(rows))
             accounting = _write_ends(spark, rows, balanced.ends, target.rows)
         with session.phase(spark, f"write {settings.format} shards"):
             images = gathered.where(F.col("status").isNull()).select("id", "image")
@@ -104,16 +104,19 @@ def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> 
     """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order."""
     with session.phase(spark, "read catalogue"):
         source = sources.catalogue_of(settings.source)(spark, settings)
+        if not settings.keep_splits:
+            source = source.withColumn("split", F.lit(None).cast("string"))
         rows = _stored(spark, source.drop("image"), storage.join(scratch, "catalogue"))
-        classes = sorted(name for name, _ in select_classes(rows, settings.classes))
+        classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
+        rows = narrow(rows, classes)
         chosen = candidates(
-            narrow(rows, classes),
+            rows,
             per_class=settings.per_class,
             reserve=settings.reserve,
             percents=settings.split,
             seed=settings.seed,
-            source_has_validation=has_validation(rows),
+            given=given_splits(rows),
         )
         rows = _stored(spark, chosen, storage.join(scratch, "candidates"))
         wanted = rows.where(F.col("status").isNull())

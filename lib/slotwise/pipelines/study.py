@@ -14,7 +14,9 @@ from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.study import StudySettings
 
 # What decides which images a dataset holds, and how.
-_DECISIVE = ("source", "input", "format", "classes", "per_class", "balance", "image_size", "logical_shards", "split", "seed")
+_DECISIVE = (
+    "source", "input", "format", "classes", "class_pattern", "per_class", "balance", "image_size", "logical_shards", "split", "keep_splits", "seed",
+)  # fmt: skip
 
 
 def check(settings: StudySettings) -> PrepareSettings | None:
@@ -32,9 +34,9 @@ def check(settings: StudySettings) -> PrepareSettings | None:
         return prepare.check(preparation)
     found = datasets.load(dataset).settings
     for name, value in preparation.model_dump(mode="json", include=set(_DECISIVE)).items():
-        if found.get(name) != value:
+        if found.get(name, value) != value:
             flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"The dataset at {dataset} was made otherwise", received=f"{flag} {value}", accepted=f"{flag} {found.get(name)}, another --dataset, or --overwrite to make it and the runs anew")
+            raise UsageError(f"The dataset at {dataset} was made otherwise", received=f"{flag} {value}", accepted=f"{flag} {found[name]}, another --dataset, or --overwrite to make it and the runs anew")
     compare.check(settings.comparison())
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -53,6 +54,19 @@ def _number_or_text(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def pattern_regex(patterns: Sequence[str]) -> str:
+    """A regular expression, for Python and for Java, of what fits one of some patterns as a whole.
+
+    `*` stands for any text and `?` for one character, as in a shell; all else stands for itself.
+
+    >>> pattern_regex(["Tomato*", "C++"])
+    '(?s)^(?:Tomato.*|C\\\\+\\\\+)(?!.)'
+    """
+    wild = {"*": ".*", "?": "."}
+    fits = "|".join("".join(wild.get(letter) or re.escape(letter) for letter in pattern) for pattern in patterns)
+    return f"(?s)^(?:{fits})(?!.)"  # `$` would pass over a line break at the end
 
 
 Uri = Annotated[str, AfterValidator(_uri)]

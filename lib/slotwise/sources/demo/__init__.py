@@ -14,12 +14,14 @@ def check(settings: PrepareSettings) -> None:
     """Refuses what the demo cannot do; `settings` are resolved.
 
     Raises:
-        UsageError: there is an input, or there are more classes than the demo has categories.
+        UsageError: there is an input, classes are named, or there are more of them than the demo has categories.
     """
     from slotwise.sources.demo.categories import CATEGORIES
 
     if settings.input is not None:
         raise UsageError("The demo draws its own input", received=f"--source demo --input {settings.input}", accepted="--source covers, cifar10, fashion-mnist or folder with an --input")
+    if settings.class_pattern:
+        raise UsageError("The demo chooses its classes by their number", received=f"--class-pattern {' '.join(settings.class_pattern)}", accepted=f"--classes from 2 to {len(CATEGORIES)}")
     if settings.classes is not None and settings.classes > len(CATEGORIES):
         raise UsageError(f"The demo has {len(CATEGORIES)} classes", received=f"--classes {settings.classes}", accepted=f"a whole number from 2 to {len(CATEGORIES)}")
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from slotwise.sources.demo.categories import category_of
 from slotwise.sources.demo.compositions import COMPOSITIONS, Colour, Stage
+from slotwise.sources.demo.photo import like_a_photo
 from slotwise.sources.demo.styles import STYLES, Style
 from slotwise.sources.demo.words import author, title_of
 
@@ -52,7 +53,7 @@ def draw_cover(book_id: str, category: str, seed: int, size: tuple[int, int] = (
     image = _background(rng, ground, colours[-1], size)
     _compose(rng, image, style, colours)
     _disturb_with_stickers(rng, image)
-    image = _disturb_like_a_photo(rng, image)
+    image = like_a_photo(rng, image)
     _letter(rng, image, style, book_id)
     return image
 
@@ -110,15 +111,6 @@ def _disturb_with_stickers(rng: random.Random, image: Image.Image) -> None:
     if rng.random() < 0.25:
         top = rng.uniform(0, 0.9) * height
         draw.rectangle((0, top, width, top + rng.uniform(0.04, 0.12) * height), fill=_any_colour(rng))
-
-
-def _disturb_like_a_photo(rng: random.Random, image: Image.Image) -> Image.Image:
-    """Light and shade over wide areas, then grain."""
-    clouds = Image.frombytes("RGB", (4, 6), rng.randbytes(72)).resize(image.size, Image.Resampling.BILINEAR)
-    image = Image.blend(image, clouds, rng.uniform(0.1, 0.3))
-    half = (image.width // 2, image.height // 2)
-    grain = Image.frombytes("RGB", half, rng.randbytes(3 * half[0] * half[1])).resize(image.size, Image.Resampling.NEAREST)
-    return Image.blend(image, grain, rng.uniform(0.03, 0.12))
 
 
 def _letter(rng: random.Random, image: Image.Image, style: Style, book_id: str) -> None:
