@@ -43,7 +43,7 @@ def source_of(name: str, directory: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "changes", "rows"),
     [
-        ("cifar10-resnet18", "--model-parameters filters=4", [("resnet18", 2)]),
+        ("cifar10-resnet18", "--model-parameters filters=4", [("resnet18", 1)]),
         ("cifar10-vitucci", "", [("simple", 1), ("simple", 2)]),
         ("covers-mazzon", "--slots 1", [("covers", 1)]),
         ("fashion-orca", "--slots 1", [("fashion", 1)]),
