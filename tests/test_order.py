@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slotwise.contracts.dataset import DatasetRecord, ShardRecord, SplitRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.feed.order import Plan, sample_keys, slot_shards
+from slotwise.feed.order import Plan, sample_keys, slot_shards, training_plan
+from slotwise.settings.train import TrainSettings
 
 Place = tuple[int, int]
 
@@ -113,3 +115,22 @@ def test_keys_are_unique_and_stay_the_same() -> None:
     assert (sample_keys(7, 2, shards[500:], records[500:]) == sample_keys(7, 2, shards, records)[500:]).all()
     # Written down, so that a resumed run of an older version goes on with the same draws.
     assert sample_keys(7, 0, np.array([0, 3]), np.array([0, 41])).tolist() == [4574627996721399394, 129082657659089171]
+
+
+def record_of(counts: tuple[int, ...]) -> DatasetRecord:
+    shards = [ShardRecord(file=f"train/{number}", samples=count, bytes=1, sha256="0") for number, count in enumerate(counts)]
+    return DatasetRecord.model_construct(splits={"train": SplitRecord(samples=sum(counts), class_counts=[], shards=shards)})
+
+
+@given(st.integers(1, 20), st.integers(0, 400), st.integers(1, 500))
+def test_a_limit_takes_so_many_images_evenly_from_all_shards(shards: int, images: int, limit: int) -> None:
+    counts = counts_of(shards + images, shards)
+    plan = training_plan(record_of(counts), TrainSettings(limit=max(limit, shards), batch_size=shards))
+    assert plan.images == min(sum(counts), max(limit, shards))
+    assert all(taken <= count for taken, count in zip(plan.counts, counts, strict=True))
+    assert max(plan.counts) - min(plan.counts) <= 1
+
+
+def test_a_limit_below_an_image_for_each_shard_is_refused() -> None:
+    with pytest.raises(UsageError, match="--limit 3"):
+        training_plan(record_of((5, 5, 5, 5)), TrainSettings(limit=3, batch_size=4))
