@@ -41,7 +41,7 @@ def run_slots(settings: TrainSettings, slots: int, place: str) -> TrainingResult
 
 
 def _start(scratch: Path, workers: list[str], slot: int) -> subprocess.Popen[bytes]:
-    module = "slotwise.engines.tensorflow.worker"
+    module = "slotwise.engines.worker"
     config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
     command = [sys.executable, "-m", module, str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
     return subprocess.Popen(pinned(command, slot), env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.DEVNULL)

@@ -27,7 +27,7 @@ class CompareSettings(TrainingSettings):
     output: Uri = option("workspace/comparison", "where the comparison goes", accepted="a path or URI", metavar="URI")
     dataset: Uri | None = option(None, "do the runs first, on this dataset", accepted="a prepared dataset", metavar="URI")
     slots: Annotated[list[int], CommaSeparated] = option([1, 2], "with --dataset: the slot counts to run, interleaved", accepted="whole numbers from 1, with commas", metavar="N,M", min_length=1)
-    engines: Annotated[list[Engine], CommaSeparated] = option(["tensorflow"], "with --dataset: what trains, one after the other", accepted="tensorflow", metavar="NAME,…", min_length=1)
+    engines: Annotated[list[Engine], CommaSeparated] = option(["tensorflow"], "with --dataset: what trains, one after the other", accepted="tensorflow or torch, with commas", metavar="NAME,…", min_length=1)
     repeats: int = option(1, "with --dataset: runs of each slot count, with seeds seed, seed+1, …", accepted="a whole number from 1", metavar="R", ge=1)
     published: str = option("", "the published work that the result is to be held against", accepted="its name", metavar="NAME")
     published_accuracy: Annotated[dict[str, float], KeyValues] = option({}, "its test accuracy on so many slots, for example 1=0.709,2=0.676", accepted="[ENGINE-]SLOTS=SHARE pairs, with commas", metavar="SLOTS=SHARE,…")
