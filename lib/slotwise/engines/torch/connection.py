@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import tensorflow as tf
 import torch
+from keras.src.backend.common import dtypes
 
 from slotwise.engines.engine import Engine
 from slotwise.engines.torch import collective
@@ -25,6 +26,8 @@ def configure(cores: int) -> None:
     """Sets threads and memory; to be called before anything else. TensorFlow only feeds, so it is to leave GPUs alone."""
     torch.set_num_threads(cores)
     tf.config.set_visible_devices([], "GPU")
+    # Keras's operations on PyTorch take float64 for float32 (https://github.com/keras-team/keras/issues/23704).
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     _keep_memory()
 
 
