@@ -36,7 +36,7 @@ _NOISE = (
 
 
 def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
-    """Trains one slot; called by MirroredStrategyRunner, which has set `TF_CONFIG` and `CUDA_VISIBLE_DEVICES`.
+    """Trains one slot; called by MirroredStrategyRunner or TorchDistributor, which have set `CUDA_VISIBLE_DEVICES` and the addresses.
 
     Returns:
         on the chief slot, the result (or how it was stopped) and the placement of all slots as plain JSON values.
