@@ -19,6 +19,7 @@ from slotwise.settings.train import TrainSettings
 from slotwise.train.checkpoints import Arrays, Checkpoints, weight_difference
 
 LIMIT_SECONDS = 180.0
+ENGINES = ("tensorflow", "torch")
 
 
 class SlotEnd(NamedTuple):
