@@ -6,7 +6,7 @@ SUBMIT := $(VENV)/bin/spark-submit
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup java demo test lint bench verify-slots verify-kills cluster cluster-stop clean
+.PHONY: help setup torch java demo test lint bench verify-slots verify-kills cluster cluster-stop clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -20,6 +20,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
 	bash conf/link-spark.sh $(VENV)
 	touch $@
 
+torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
+
+$(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
+	touch $@
+
 java:            ## Java 17 or later, by apt where that is possible
 	@bash conf/ensure-java.sh
 
@@ -27,7 +33,7 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/prepare.py --overwrite
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
-test: setup lint ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
+test: torch lint ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
 	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup      ## ruff, mypy, import-linter
@@ -36,7 +42,7 @@ lint: setup      ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-bench: setup     ## measured ratios (see docs and benchmarks/)
+bench: torch     ## measured ratios (see docs and benchmarks/)
 	$(PYTHON) -m benchmarks
 
 verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double precision, the same losses in single

@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 from benchmarks.pairs import Ratio, compare
 from benchmarks.submit import submit
-from benchmarks.training import one_core_environment, pinned, slots_rate
+from benchmarks.training import one_core_environment, pinned, rank_environment, slots_rate
 from slotwise import storage
 from slotwise.localcluster.cluster import LocalCluster, Workers
+from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 from slotwise.versions import installed_versions
 
@@ -74,6 +75,7 @@ class _Line(NamedTuple):
 def _lines(dataset: str) -> list[_Line]:
     fast = TrainSettings(dataset=dataset, run="unused", model="covers", epochs=_EPOCHS, batch_size=_BATCH)
     bfloat16 = fast.model_copy(update={"precision": "mixed_bfloat16"})
+    torch = fast.model_copy(update={"engine": "torch"})
     # Ten times as many checkpoints as by default, so that an upper bound of their cost stands out of the noise.
     often, never = (fast.model_copy(update={"epochs": 4, "checkpoint_seconds": seconds}) for seconds in (3.0, 1e9))
     return [
@@ -81,6 +83,8 @@ def _lines(dataset: str) -> list[_Line]:
         _Line("one slot / Keras fit, covers, float32", 1.75, _rate(fast), _keras_fit(dataset)),
         _Line("one slot bfloat16 / Keras fit float32, covers", 2.8, _rate(bfloat16), _keras_fit(dataset)),
         _Line("two slots / one slot, covers, same global batch", 1.75, _rate(fast, 2), _rate(fast)),
+        _Line("torch engine on one slot / plain DDP loop on one process, covers", 0.95, _rate(torch), _ddp(dataset, 1)),
+        _Line("torch engine on two slots / plain DDP loop on two processes, covers", 0.95, _rate(torch, 2), _ddp(dataset, 2)),
     ]
 
 
@@ -94,6 +98,23 @@ def _keras_fit(dataset: str) -> Callable[[str], float]:
     def rate(_: str) -> float:
         done = subprocess.run(pinned(command, 0), env=one_core_environment(), stdout=subprocess.PIPE, text=True, check=True)
         return float(done.stdout.split()[-1])
+
+    return rate
+
+
+def _ddp(dataset: str, ranks: int) -> Callable[[str], float]:
+    command = [sys.executable, "-m", "benchmarks.peer_ddp", dataset, str(_BATCH // ranks), str(_EPOCHS)]
+
+    def rate(_: str) -> float:
+        port = free_port()
+        processes = [
+            subprocess.Popen(pinned(command, rank), env=one_core_environment() | rank_environment(port, rank, ranks), stdout=subprocess.PIPE, text=True)
+            for rank in range(ranks)
+        ]
+        said = [process.communicate()[0] for process in processes]
+        if any(process.returncode for process in processes):
+            raise RuntimeError("the plain DDP loop ended with an error; its output is above")
+        return float(said[0].split()[-1])
 
     return rate
 

@@ -32,19 +32,25 @@ def run_slots(settings: TrainSettings, slots: int, place: str) -> TrainingResult
         run = storage.join(place, f"run-{uuid.uuid4().hex[:8]}")
         job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
         (scratch / "job.json").write_text(job.model_dump_json())
-        workers = [f"127.0.0.1:{free_port()}" for _ in range(slots)]
-        processes = [_start(scratch, workers, slot) for slot in range(slots)]
+        ports = [free_port() for _ in range(slots)]
+        processes = [_start(scratch, ports, slot) for slot in range(slots)]
         for process in processes:
             if process.wait(_TIMEOUT_SECONDS):
                 raise RuntimeError(f"a slot ended with exit code {process.returncode}; its output is above")
         return TrainingResult.model_validate_json((scratch / "outcome-0.json").read_text())
 
 
-def _start(scratch: Path, workers: list[str], slot: int) -> subprocess.Popen[bytes]:
-    module = "slotwise.engines.tensorflow.worker"
+def _start(scratch: Path, ports: list[int], slot: int) -> subprocess.Popen[bytes]:
+    workers = [f"127.0.0.1:{port}" for port in ports]
     config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
-    command = [sys.executable, "-m", module, str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
-    return subprocess.Popen(pinned(command, slot), env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "slotwise.engines.worker", str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
+    environment = one_core_environment() | rank_environment(ports[0], slot, len(ports)) | {"TF_CONFIG": config}
+    return subprocess.Popen(pinned(command, slot), env=environment, stdout=subprocess.DEVNULL)
+
+
+def rank_environment(port: int, rank: int, ranks: int) -> dict[str, str]:
+    """Where PyTorch's processes meet, as TorchDistributor and `torchrun` say it."""
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(ranks)}
 
 
 def pinned(command: list[str], core: int) -> list[str]:

@@ -1,6 +1,6 @@
 """`make verify-slots`: trains the same job on 1 to N slots by real spark-submit and compares weights, losses and ids.
 
-    python -m benchmarks.verify_slots [--slots 4] [--models covers,simple] [--formats tfrecord,parquet]
+    python -m benchmarks.verify_slots [--slots 4] [--engines tensorflow,torch] [--models covers,simple] [--formats tfrecord,parquet]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,14 +37,15 @@ def main() -> int:
     """Prints a line for each training; exit code 1 if any differs from its 1-slot twin by more than is allowed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verify_slots", description=__doc__)
     parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--engines", default="tensorflow")
     parser.add_argument("--models", default="covers,simple")
     parser.add_argument("--formats", default="tfrecord,parquet")
     options = parser.parse_args()
-    models, formats = options.models.split(","), options.formats.split(",")
+    engines, models, formats = options.engines.split(","), options.models.split(","), options.formats.split(",")
     for format_name in formats:
         submit("prepare", *_PREPARE, "--dataset", _dataset(format_name), "--format", format_name)
-    weights = max(_weights(format_name, model, options.slots) for format_name in formats for model in models)
-    losses = max(_losses(formats[0], model) for model in models)
+    weights = max(_weights(_Case(engine, format_name, model), options.slots) for engine in engines for format_name in formats for model in models)
+    losses = max(_losses(_Case(engine, formats[0], model)) for engine in engines for model in models)
     print(f"float64: largest weight difference {weights:.1e}, allowed {TOLERANCE:.0e}: {_verdict(weights <= TOLERANCE)} for 1 to {options.slots} slots")
     print(f"float32, SGD: largest loss difference {losses:.1e} of the first loss, allowed {LOSS_TOLERANCE:.0e}: {_verdict(losses <= LOSS_TOLERANCE)} for 1 and 2 slots")
     return 0 if weights <= TOLERANCE and losses <= LOSS_TOLERANCE else 1
@@ -53,24 +55,33 @@ def _verdict(holds: bool) -> str:
     return "the same model" if holds else "NOT the same model"
 
 
-def _weights(format_name: str, model: str, most: int) -> float:
+class _Case(NamedTuple):
+    engine: str
+    format_name: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.engine:11}{self.format_name:9}{self.model:8}"
+
+
+def _weights(case: _Case, most: int) -> float:
     """Largest difference of any weight between 1 slot and any other number of slots, in double precision."""
-    alone, *others = (_train(format_name, model, slots, "float64", _DOUBLE) for slots in range(1, most + 1))
+    alone, *others = (_train(case, slots, "float64", _DOUBLE) for slots in range(1, most + 1))
     worst = 0.0
     for slots, run in enumerate(others, 2):
         difference = weight_difference(alone, run)
         if not _fed_alike(alone, run):
             sys.exit(f"{run} fed other samples in its steps than {alone}")
-        print(f"{format_name:9}{model:8}float64  {slots} slots: weights within {difference:.1e} of 1 slot, the same ids in each step", flush=True)
+        print(f"{case}float64  {slots} slots: weights within {difference:.1e} of 1 slot, the same ids in each step", flush=True)
         worst = max(worst, difference)
     return worst
 
 
-def _losses(format_name: str, model: str) -> float:
+def _losses(case: _Case) -> float:
     """Largest difference of a step's loss between 1 and 2 slots in single precision, as a share of the first loss."""
-    one, two = ([epoch.loss for epoch in load(_train(format_name, model, slots, "float32", _SINGLE)).epochs] for slots in (1, 2))
+    one, two = ([epoch.loss for epoch in load(_train(case, slots, "float32", _SINGLE)).epochs] for slots in (1, 2))
     share = float(np.abs(np.subtract(one, two)).max() / one[0])
-    print(f"{format_name:9}{model:8}float32  2 slots: losses of {len(one)} steps within {share:.1e} of the first loss of 1 slot, {one[0]:.3f}", flush=True)
+    print(f"{case}float32  2 slots: losses of {len(one)} steps within {share:.1e} of the first loss of 1 slot, {one[0]:.3f}", flush=True)
     return share
 
 
@@ -78,11 +89,11 @@ def _dataset(format_name: str) -> str:
     return f"{_WORKSPACE}/covers-{format_name}"
 
 
-def _train(format_name: str, model: str, slots: int, precision: str, flags: Sequence[str]) -> str:
+def _train(case: _Case, slots: int, precision: str, flags: Sequence[str]) -> str:
     """Trains by spark-submit; returns the run's URI."""
-    run = f"{_WORKSPACE}/runs/{format_name}-{model}-{precision}-{slots}"
-    place = ["--dataset", _dataset(format_name), "--run", run, "--overwrite"]
-    submit("train_distributed", *place, "--model", model, "--slots", str(slots), *flags, master=f"local[{slots}]")
+    run = f"{_WORKSPACE}/runs/{case.engine}-{case.format_name}-{case.model}-{precision}-{slots}"
+    place = ["--dataset", _dataset(case.format_name), "--run", run, "--overwrite"]
+    submit("train_distributed", *place, "--engine", case.engine, "--model", case.model, "--slots", str(slots), *flags, master=f"local[{slots}]")
     return storage.normalise(run)
 
 

@@ -19,6 +19,7 @@ from slotwise.settings.train import TrainSettings
 from slotwise.train.checkpoints import Arrays, Checkpoints, weight_difference
 
 LIMIT_SECONDS = 180.0
+ENGINES = ("tensorflow", "torch")
 
 
 class SlotEnd(NamedTuple):
@@ -60,7 +61,7 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         logs = [stack.enter_context(open(Path(scratch) / f"log-{slot}", "w+")) for slot in range(len(outcomes))]
         processes = []
         for slot, (outcome, log) in enumerate(zip(outcomes, logs, strict=True)):
-            command = [sys.executable, "-m", "slotwise.engines.tensorflow.worker", str(job_file), str(outcome)]
+            command = [sys.executable, "-m", "slotwise.engines.worker", str(job_file), str(outcome)]
             process = subprocess.Popen(command, env=_environment(addresses, slot), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -106,8 +107,11 @@ def _wait(process: subprocess.Popen[Any], deadline: float) -> int:
 
 
 def _environment(addresses: list[str], slot: int) -> dict[str, str]:
+    """What MirroredStrategyRunner and TorchDistributor set, each in its own words."""
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": slot}}
-    return {**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    host, _, port = addresses[0].partition(":")
+    place = {"MASTER_ADDR": host, "MASTER_PORT": port, "RANK": str(slot), "WORLD_SIZE": str(len(addresses))}
+    return {**os.environ, **place, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def _free_addresses(count: int) -> list[str]:

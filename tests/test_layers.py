@@ -12,9 +12,11 @@ from keras import layers
 
 from slotwise import models
 from slotwise.engines.tensorflow.collective import Slots
-from slotwise.engines.tensorflow.layers import NO_SAMPLE, SlotBatchNormalization, SlotContext, SlotDropout, training_copy
-from slotwise.engines.tensorflow.step import Batch, TrainingStep
+from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
+from slotwise.engines.tensorflow.step import TrainingStep
+from slotwise.engines.training_copy import SlotContext, training_copy
 from slotwise.errors import UsageError
+from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
 ALONE = Slots(0, 1, tf.distribute.get_strategy())
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
@@ -141,7 +143,7 @@ def simple() -> keras.Model:
 def test_a_training_copy_is_the_model_without_its_softmax(build: object) -> None:
     model = build()  # type: ignore[operator]
     model.set_weights([np.abs(drawn(*weight.shape, seed=number)) / 3 for number, weight in enumerate(model.get_weights())])
-    copy, context = training_copy(model, ALONE)
+    copy, context = training_copy(model, ALONE, FORMS)
     x = drawn(5, *model.input_shape[1:])
     np.testing.assert_allclose(tf.nn.softmax(copy(x)).numpy(), model(x).numpy(), atol=1e-6)
     # A step changes statistics and weights of the copy; they fit the plain model in the same order.
@@ -161,27 +163,27 @@ def softmax_inside() -> keras.Model:
 @pytest.mark.parametrize("model", [keras.Sequential([keras.Input((8,)), layers.Dense(3)]), softmax_inside()])
 def test_a_model_without_a_softmax_at_its_end_is_refused(model: keras.Model) -> None:
     with pytest.raises(UsageError, match="has to end in a softmax"):
-        training_copy(model, ALONE)
+        training_copy(model, ALONE, FORMS)
 
 
 def test_normalisation_over_another_axis_is_refused() -> None:
     model = keras.Sequential([keras.Input((4, 6)), layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(3, activation="softmax")])
     with pytest.raises(UsageError, match="axis=1"):
-        training_copy(model, ALONE)
+        training_copy(model, ALONE, FORMS)
 
 
 @pytest.mark.parametrize("layer", [layers.GaussianNoise(0.1), layers.SpatialDropout1D(0.5), layers.GaussianDropout(0.1)])
 def test_layers_that_draw_random_numbers_of_their_own_are_refused(layer: keras.layers.Layer) -> None:
     model = keras.Sequential([keras.Input((4, 6)), layer, layers.Flatten(), layers.Dense(3, activation="softmax")])
     with pytest.raises(UsageError, match=type(layer).__name__):
-        training_copy(model, ALONE)
+        training_copy(model, ALONE, FORMS)
 
 
 def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing: float = 0.0) -> tuple[np.ndarray, np.ndarray, TrainingStep]:
     """The kernel of a linear model before and after a step of plain SGD at rate 1."""
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.1))])
     model.set_weights([drawn(4, 3, dtype="float64").numpy(), np.zeros(3)])
-    copy, context = training_copy(model, ALONE)
+    copy, context = training_copy(model, ALONE, FORMS)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(copy.trainable_variables)
     step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(2, 8))

@@ -57,6 +57,7 @@ CALLS = {
     "unknown model": Call(f"{GOOD} --model resnet99", 2, ("--model resnet99", "covers, fashion, simple")),
     "unknown flag": Call(f"{GOOD} --epoch 3", 2, ("--epoch 3", "--help")),
     "unknown engine": Call(f"{GOOD} --engine jax", 2, ("--engine", "'jax'", "Accepted: tensorflow")),
+    "16-bit gradients in torch": Call(f"{GOOD} --engine torch --precision mixed_float16", 2, ("--precision mixed_float16 --engine torch", "mixed_bfloat16")),
     "unknown precision": Call(f"{GOOD} --precision float8", 2, ("--precision", "'float8'", "float64")),
     "unknown augmentation": Call(f"{GOOD} --augment flip,spin", 2, ("--augment", "spin", "rotate")),
     "batch that cannot be shared": Call("--dataset good --run new --batch-size 18", 2, ("--batch-size 18", "16 or 20")),

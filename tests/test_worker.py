@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from datasets import make_dataset
-from slots import end_slots, largest_difference, make_job, run_script, run_slots
+from slots import ENGINES, end_slots, largest_difference, make_job, run_script, run_slots
 from slotwise.contracts.job import SlotExit
 
 
-def test_a_slot_that_nobody_joins_gives_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_slot_that_nobody_joins_gives_up(engine: str, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(8, 2, 2))
-    (end,) = end_slots(make_job(dataset, tmp_path / "run", slots=2, rendezvous_timeout=5, batch_size=4), 2, started=1)
+    (end,) = end_slots(make_job(dataset, tmp_path / "run", slots=2, engine=engine, rendezvous_timeout=5, batch_size=4), 2, started=1)
     assert end.exit_code == SlotExit.RENDEZVOUS_TIMEOUT
-    assert "waits up to 5 s for the other slots (127.0.0.1:" in end.output
+    assert "waits up to 5 s for the other slots (" in end.output
+    assert "127.0.0.1:" in end.output
 
 
 PARTING = """
@@ -46,7 +48,7 @@ def test_no_slot_leaves_while_another_still_works() -> None:
 ORPHAN = """
 import os, signal, subprocess, sys
 
-worker = "from slotwise.engines.tensorflow.worker import _end_with_parent as tie; import time; tie(); print('tied', flush=True); time.sleep(60)"
+worker = "from slotwise.engines.worker import _end_with_parent as tie; import time; tie(); print('tied', flush=True); time.sleep(60)"
 child = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE)
 child.stdout.readline()
 os.kill(child.pid, signal.SIGSTOP)
@@ -68,12 +70,12 @@ def test_a_stopped_training_process_does_not_outlive_its_spark_task() -> None:
     assert is_gone()
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_a_damaged_shard_ends_the_training_in_words(slots: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "slots"), [("tensorflow", 1), ("tensorflow", 2), ("torch", 2)])
+def test_a_damaged_shard_ends_the_training_in_words(engine: str, slots: int, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(8, 2, 2))
     shard = tmp_path / "dataset" / "train" / "shard-00000.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-1])
-    ends = end_slots(make_job(dataset, tmp_path / "run", slots=slots, batch_size=4), slots)
+    ends = end_slots(make_job(dataset, tmp_path / "run", slots=slots, engine=engine, batch_size=4), slots)
     assert ends[0].exit_code == SlotExit.FAILED
     assert ends[0].outcome is not None
     assert "shard-00000.tfrecord is damaged" in ends[0].outcome
@@ -97,11 +99,12 @@ def test_training_goes_without_a_validation_split(tmp_path: Path) -> None:
     assert result.best_epoch == 2
 
 
-def test_class_weights_of_the_dataset_change_what_is_learned(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_class_weights_of_the_dataset_change_what_is_learned(engine: str, tmp_path: Path) -> None:
     jobs = []
     for name, weights in (("plain", None), ("ones", [1.0, 1.0]), ("unequal", [0.2, 5.0])):
         dataset = make_dataset(tmp_path / name, shards=2, counts=(24, 4, 4), classes=2, class_weights=weights)
-        jobs.append(make_job(dataset, tmp_path / f"run-{name}", batch_size=8, epochs=1))
+        jobs.append(make_job(dataset, tmp_path / f"run-{name}", engine=engine, batch_size=8, epochs=1))
         run_slots(jobs[-1], 1)
     assert largest_difference(jobs[0], jobs[1]) == 0
     assert largest_difference(jobs[0], jobs[2]) > 1e-4

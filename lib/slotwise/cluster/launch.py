@@ -1,20 +1,17 @@
-"""Places one task per slot with MirroredStrategyRunner and brings back the result, or the slot's own error."""
+"""Places one task per slot and brings back the result, or the slot's own error."""
 
 from __future__ import annotations
 
-import logging
 import re
-from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from spark_tensorflow_distributor import MirroredStrategyRunner
 
 from slotwise import storage
 from slotwise.cluster import placement
 from slotwise.cluster.console import failed_tasks_unsaid
+from slotwise.cluster.distributors import run_on_slots
 from slotwise.cluster.logs import LogServer
-from slotwise.cluster.slot import run_slot
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import SlotRecord
@@ -33,16 +30,13 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     from py4j.protocol import Py4JJavaError
 
     slots = job.settings.slots
-    # The runner's own messages repeat what ours say; it sets its logger's level itself, so a filter drops them.
-    logging.getLogger("MirroredStrategyRunner").addFilter(_warnings_only)
     title = f"train {job.model} on {slots} slot{'s' if slots > 1 else ''}"
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
     storage.delete(RunPaths(job.run).failures)
     try:
         with LogServer(str(conf.get("spark.driver.bindAddress", host))) as server, phase(spark, title), failed_tasks_unsaid(spark):
-            runner = MirroredStrategyRunner(num_slots=slots, use_gpu=job.settings.use_gpu, use_custom_strategy=True)
-            outcome: dict[str, Any] = runner.run(run_slot, job_json=job.model_dump_json(), log_address=(host, server.port))
+            outcome = run_on_slots(job, (host, server.port))
     except (Py4JJavaError, PySparkException) as error:
         raise _failure(job, error) from error
     if "stopped" in outcome:
@@ -52,10 +46,6 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
         SlotRecord(executor=executors.get(slot["slot"], "unknown"), logical_shards=[], **slot) for slot in outcome["placement"]
     ]
     return TrainingResult.model_validate(outcome["result"]), slot_records
-
-
-def _warnings_only(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING
 
 
 def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:

@@ -36,7 +36,7 @@ def check_conf(conf: SparkConf, cores_per_slot: int, use_gpu: bool) -> None:
         )
     if _is_true(conf, "spark.ssl.enabled"):
         raise UsageError(
-            "TensorFlow's channel between slots is not encrypted, so it is not used on a cluster that encrypts its own",
+            "The channel between slots is not encrypted, so it is not used on a cluster that encrypts its own",
             received="spark.ssl.enabled=true",
             accepted="a cluster, or a session, with spark.ssl.enabled=false",
         )

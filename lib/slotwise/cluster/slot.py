@@ -36,7 +36,7 @@ _NOISE = (
 
 
 def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
-    """Trains one slot; called by MirroredStrategyRunner, which has set `TF_CONFIG` and `CUDA_VISIBLE_DEVICES`.
+    """Trains one slot; called by MirroredStrategyRunner or TorchDistributor, which have set `CUDA_VISIBLE_DEVICES` and the addresses.
 
     Returns:
         on the chief slot, the result (or how it was stopped) and the placement of all slots as plain JSON values.
@@ -102,7 +102,7 @@ def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, hosts: lis
     """Runs the training process to its end; returns its exit code, its last lines, and whether it had to be ended as hung."""
     job_file, heartbeat = scratch / "job.json", scratch / "heartbeat"
     job_file.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", f"slotwise.engines.{job.settings.engine}.worker", str(job_file), str(outcome), str(heartbeat)]
+    command = [sys.executable, "-m", "slotwise.engines.worker", str(job_file), str(outcome), str(heartbeat)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(job.settings.cores_per_slot)
     )

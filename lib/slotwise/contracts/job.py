@@ -62,7 +62,7 @@ class SlotExit(IntEnum):
     PEER_LOST = 75
     # By a signal to the driver; a checkpoint holds all that was done.
     STOPPED = 76
-    # Ended by an alarm, the one thing that reaches a process while TensorFlow waits; the number is `subprocess`'s for a signal.
+    # Ended by an alarm, the one thing that reaches a process while it waits in TensorFlow; the number is `subprocess`'s for a signal.
     RENDEZVOUS_TIMEOUT = -signal.SIGALRM
 
 

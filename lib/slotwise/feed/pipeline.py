@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -12,10 +13,32 @@ from slotwise.feed.records import Records
 
 PREFETCHED_BATCHES = 4
 
+# Keys of samples are not negative.
+NO_SAMPLE = -1
+
 _FEATURES = {
     "label": tf.io.FixedLenFeature([], tf.int64),
     "image": tf.io.FixedLenFeature([], tf.string),
 }
+
+
+class Batch(NamedTuple):
+    """A slot's part of one global batch; b samples."""
+
+    images: tf.Tensor
+    """[b, height, width, channels], 0 to 255; uint8, or float32 once augmented."""
+    labels: tf.Tensor
+    """int64 [b]"""
+    keys: tf.Tensor
+    """int64 [b]: the seed of all that is drawn for a sample."""
+    origins: tf.Tensor
+    """int64 [b, 2]: each sample's place in the global batch, and its record."""
+
+
+def no_sample(image_shape: tuple[int, int, int], augmentation: Sequence[str]) -> Batch:
+    """A stand-in that counts for nothing, for a slot that has no sample in a step: kernels give wrong shapes for an empty batch."""
+    dtype = tf.float32 if augmentation else tf.uint8
+    return Batch(tf.zeros((1, *image_shape), dtype), tf.zeros([1], tf.int64), tf.constant([NO_SAMPLE], tf.int64), tf.zeros([1, 2], tf.int64))
 
 
 def training_batches(
@@ -33,9 +56,7 @@ def training_batches(
     """One epoch of a slot from `first_step` on, in exactly the order given.
 
     Returns:
-        a dataset of (images [b, height, width, channels], uint8 or float32 once augmented; labels int64 [b]; keys int64
-        [b]; origins int64 [b, 2]: each sample's place in the global batch and its record); one element for each step in
-        which the slot has samples.
+        a dataset of the fields of a `Batch`; one element for each step in which the slot has samples.
     """
     position = {shard: number for number, shard in enumerate(shards)}
     first = records.starts[[position[int(shard)] for shard in order.shards]]

@@ -24,6 +24,7 @@ from slotwise.train import audit
 from slotwise.train.checkpoints import Checkpoints
 from slotwise.train.lock import RunLock
 from slotwise.train.resume import check_resumable
+from slotwise.versions import installed_versions
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -48,12 +49,13 @@ def check(settings: TrainSettings) -> TrainingJob:
     """Everything that can be refused without Spark.
 
     Raises:
-        UsageError: a flag that does not fit the dataset, or a run that is there already.
+        UsageError: a flag that does not fit the dataset or the engine, or a run that is there already.
         DataError: the dataset is missing, unfinished, of another version or incomplete.
     """
     settings = resolve(settings)
     assert settings.dataset is not None
     assert settings.model is not None
+    _check_engine(settings)
     models.check(settings.model, settings.model_parameters)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
@@ -70,6 +72,16 @@ def check(settings: TrainSettings) -> TrainingJob:
     job = TrainingJob(settings=settings, resume=settings.resume)
     _check_place(job, record)
     return job
+
+
+def _check_engine(settings: TrainSettings) -> None:
+    """Sees that the engine is here, and can do the arithmetic asked for."""
+    if settings.engine != "torch":
+        return
+    if installed_versions()["torch"] == "absent":
+        raise UsageError("PyTorch is not installed", received="--engine torch", accepted="--engine tensorflow, or first make torch, or pip install 'slotwise[torch]'")
+    if settings.precision == "mixed_float16":
+        raise UsageError("The torch engine does not scale losses, which 16-bit gradients need", received="--precision mixed_float16 --engine torch", accepted="--precision mixed_bfloat16")
 
 
 def _check_place(job: TrainingJob, record: DatasetRecord) -> None:

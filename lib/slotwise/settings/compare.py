@@ -18,7 +18,7 @@ class ComparisonSettings(TrainingSettings):
 
     output: Uri = option("workspace/comparison", "where the comparison goes", accepted="a path or URI", metavar="URI")
     slots: Annotated[list[int], CommaSeparated] = option([1, 2], "slot counts of the runs that a comparison does itself, interleaved", accepted="whole numbers from 1, with commas", metavar="N,M", min_length=1)
-    engines: Annotated[list[Engine], CommaSeparated] = option(["tensorflow"], "what trains them, one after the other", accepted="tensorflow", metavar="NAME,…", min_length=1)
+    engines: Annotated[list[Engine], CommaSeparated] = option(["tensorflow"], "what trains them, one after the other", accepted="tensorflow or torch, with commas", metavar="NAME,…", min_length=1)
     repeats: int = option(1, "how many of each, with seeds seed, seed+1, …", accepted="a whole number from 1", metavar="R", ge=1)
     published: str = option("", "the published work that the result is to be held against", accepted="its name", metavar="NAME")
     published_accuracy: Annotated[dict[str, float], KeyValues] = option({}, "its test accuracy on so many slots, for example 1=0.709,2=0.676", accepted="[ENGINE-]SLOTS=SHARE pairs, with commas", metavar="SLOTS=SHARE,…")

@@ -28,7 +28,7 @@ class TrainSettings(TrainingSettings):
     dataset: Uri | None = option(None, "the dataset (default: the one prepared last under workspace/datasets)", accepted="a prepared dataset", metavar="URI")
     run: Uri | None = option(None, "where the run goes (default: workspace/runs/DATASET-MODEL-SLOTSslot-N)", accepted="a path or URI", metavar="URI")
     slots: int = option(1, "processes that train together", accepted="a whole number from 1", metavar="N", ge=1)
-    engine: Engine = option("tensorflow", "what trains", accepted="tensorflow", metavar="NAME")
+    engine: Engine = option("tensorflow", "what trains", accepted="tensorflow or torch", metavar="NAME")
     resume: bool = option(False, "go on from the run's last checkpoint", accepted="true or false")
     overwrite: bool = option(False, "replace a run that is there already", accepted="true or false")
     min_slots: int | None = option(None, "go on with as few as this where the cluster has lost some (default: as many as --slots)", accepted="a whole number from 1 up to --slots", metavar="M", ge=1)

@@ -13,7 +13,7 @@ from slotwise.settings.types import CommaSeparated, KeyValues
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"]
 Augmentation = Literal["flip", "crop", "shift", "rotate", "shear", "zoom", "brightness"]
 Schedule = Literal["constant", "exponential", "cosine"]
-Engine = Literal["tensorflow"]
+Engine = Literal["tensorflow", "torch"]
 
 
 class TrainingSettings(Settings):

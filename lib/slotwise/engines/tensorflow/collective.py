@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,11 @@ class Slots:
         """The sum of a tensor over all slots, called from plain Python."""
         summed: tf.Tensor = self._traced_sum(value)
         return summed
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """The sums of a few numbers over all slots."""
+        totals: list[float] = self.summed(tf.constant(numbers, tf.float64)).numpy().tolist()
+        return totals
 
     def part(self) -> None:
         """Waits until the other slots have all their results too: who leaves earlier closes a connection that they still read from.
@@ -78,3 +83,9 @@ def connect(timeout_seconds: int) -> Slots:
     slots.summed(tf.ones([]))
     signal.alarm(0)
     return slots
+
+
+def is_lost_peer(error: Exception) -> bool:
+    """Whether an error says that another slot went away."""
+    lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+    return isinstance(error, lost) or (isinstance(error, tf.errors.InternalError) and "ollective" in str(error))

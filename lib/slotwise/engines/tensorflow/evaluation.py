@@ -5,22 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from slotwise.engines.engine import Evaluation
 from slotwise.engines.tensorflow.collective import Slots
 
 _INFERENCES = 50
-
-
-class Evaluation(NamedTuple):
-    """Means over all samples of a split, exact over slots."""
-
-    loss: float
-    accuracy: float
-    images: int
 
 
 def inference_seconds(model: keras.Model, image_shape: tuple[int, int, int]) -> float:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from slotwise.engines.engine import Totals
 from slotwise.engines.tensorflow.collective import Slots
-from slotwise.engines.tensorflow.layers import NO_SAMPLE, SlotContext
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over the samples of an epoch so far, over all slots."""
-
-    loss: float
-    correct: float
-    images: float
-
-
-class Batch(NamedTuple):
-    """A slot's part of one global batch, as `slotwise.feed.pipeline.training_batches` gives it; b samples."""
-
-    images: tf.Tensor
-    labels: tf.Tensor
-    keys: tf.Tensor
-    origins: tf.Tensor
+from slotwise.engines.tensorflow.layers import presence
+from slotwise.engines.training_copy import SlotContext
+from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
 
 class TrainingStep:
-    """A traced training step and what it keeps of an epoch: sums, and the audit of what was fed.
+    """A traced training step; see `slotwise.engines.engine.Step`.
 
     Args:
         model: a `training_copy`, giving logits.
@@ -71,17 +54,6 @@ class TrainingStep:
         self._step: Callable[..., tf.Tensor] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
 
     def __call__(self, step: int, batch: Batch, global_images: int, *, stop: bool) -> bool:
-        """Takes one step with this slot's part of a global batch.
-
-        Args:
-            step: its number in the epoch, from 0.
-            batch: this slot's samples.
-            global_images: images of the step over all slots.
-            stop: whether this slot asks all to stop.
-
-        Returns:
-            whether any slot asks so, the same on each.
-        """
         asked = self._step(tf.constant(step), batch, tf.constant(global_images, tf.float32), tf.constant(float(stop), self._dtype))
         return bool(asked.numpy() > 0)
 
@@ -89,11 +61,9 @@ class TrainingStep:
         return Totals(*(float(value) for value in self._totals.numpy()))
 
     def fed(self, steps: int) -> npt.NDArray[np.int32]:
-        """What the first steps of the epoch fed, over all slots: record and slot, from 1, at each place; int32 [steps, batch, 2]."""
         return np.array(self._fed[:steps])
 
     def begin_epoch(self, sums: Sequence[float] = (0.0, 0.0, 0.0), fed: npt.NDArray[np.int32] | None = None) -> None:
-        """Forgets the last epoch; `sums` and `fed` are those of the steps that a checkpoint has already."""
         self._totals.assign(sums)
         done = np.zeros(self._fed.shape, np.int32)
         if fed is not None:
@@ -120,7 +90,7 @@ class TrainingStep:
             tape.watch(values)
             with self._context.samples(batch.keys):
                 logits = tf.cast(self._model(batch.images, training=True), self._dtype)
-                present = self._context.present(self._dtype)
+                present = presence(self._context, self._dtype)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits) * present
             sought = self._smoothed(batch.labels, logits) * present if self._label_smoothing else losses
             weighted = sought if self._class_weights is None else sought * tf.gather(self._class_weights, batch.labels)

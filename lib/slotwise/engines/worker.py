@@ -1,11 +1,12 @@
 """A slot's training process: reads its job from a file, trains, leaves its outcome in another file.
 
-    python -m slotwise.engines.tensorflow.worker JOB_FILE OUTCOME_FILE [HEARTBEAT_FILE]
+    python -m slotwise.engines.worker JOB_FILE OUTCOME_FILE [HEARTBEAT_FILE]
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -30,46 +31,45 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
     """
     _end_with_parent()
     job = TrainingJob.model_validate_json(Path(job_file).read_text())
+    # The engines have the names of Keras's backends; Keras reads this once, when it is imported.
+    os.environ["KERAS_BACKEND"] = job.settings.engine
     _configure(job.settings.precision, job.settings.cores_per_slot)
-    import tensorflow as tf
+    engines = importlib.import_module(f"slotwise.engines.{job.settings.engine}.connection")
+    engines.configure(job.settings.cores_per_slot)
+    from slotwise.engines.loop import train
 
-    from slotwise.engines.tensorflow.collective import connect
-    from slotwise.engines.tensorflow.loop import train
-
-    lost_peer = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
     try:
-        slots = connect(job.settings.rendezvous_timeout)
+        engine = engines.connect(job.settings.rendezvous_timeout)
         if heartbeat_file:
             _beat(Path(heartbeat_file))
-        result = train(job, slots)
+        result = train(job, engine)
     except Interrupted as error:
         Path(outcome_file).write_text(str(error))
-        slots.part()
+        engine.slots.part()
         return SlotExit.STOPPED
     except SlotwiseError as error:
         Path(outcome_file).write_text(str(error))
         return SlotExit.FAILED
     except Exception as error:
-        if isinstance(error, lost_peer) or (isinstance(error, tf.errors.InternalError) and "ollective" in str(error)):
+        if engines.is_lost_peer(error):
             # Not this slot's fault, so no traceback: the slot that went away tells its own story.
             print(f"lost another slot ({str(error).splitlines()[0]})", flush=True)
             return SlotExit.PEER_LOST
         traceback.print_exc()
         return SlotExit.FAILED
     Path(outcome_file).write_text(result.model_dump_json())
-    slots.part()
+    engine.slots.part()
     return SlotExit.DONE
 
 
 def _configure(precision: str, cores: int) -> None:
-    """Precision and threads have to be set before TensorFlow does anything."""
+    """Precision, and the threads of the feed, have to be set before TensorFlow or Keras do anything."""
+    # In this order: Triton, which Keras loads with PyTorch, crashes where TensorFlow's LLVM is loaded already.
     import keras
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(cores)
     tf.config.threading.set_inter_op_parallelism_threads(cores)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
     if precision == "float64":
         keras.config.set_floatx("float64")
     keras.config.set_dtype_policy(precision)
@@ -104,5 +104,5 @@ if __name__ == "__main__":
     code = main(*sys.argv[1:4])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: TensorFlow's servers may wait for peers that are gone.
+    # Not sys.exit: the engines' servers may wait for peers that are gone.
     os._exit(code)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import keras
-import tensorflow as tf
 
 from slotwise.contracts.run import Position
-from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.engine import Slots
 from slotwise.errors import TrainingFailed
 
 # A sum of so small numbers over thousands of slots is still exact in float64.
@@ -17,7 +16,7 @@ _BITS = 40
 
 def _differs(number: int, slots: Slots) -> bool:
     """Whether this slot's number (at most 40 bits) is not the mean over all; true on one slot at least, unless all have the same."""
-    return float(slots.summed(tf.constant(float(number), tf.float64))) != float(number) * slots.count
+    return slots.total([float(number)]) != [float(number) * slots.count]
 
 
 def check_equal_start(position: Position, slots: Slots) -> None:

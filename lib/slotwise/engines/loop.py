@@ -5,27 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from slotwise import storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.job import TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import EpochRecord, Position
-from slotwise.engines.tensorflow.agreement import check_equal_start, check_equal_weights
-from slotwise.engines.tensorflow.collective import Slots
-from slotwise.engines.tensorflow.communication import all_reduce_seconds
-from slotwise.engines.tensorflow.evaluation import Evaluation, Evaluator, inference_seconds
-from slotwise.engines.tensorflow.layers import NO_SAMPLE
-from slotwise.engines.tensorflow.state import TrainingState
-from slotwise.engines.tensorflow.step import Batch, TrainingStep
+from slotwise.engines.agreement import check_equal_start, check_equal_weights
+from slotwise.engines.engine import Engine, Evaluation
+from slotwise.engines.state import TrainingState
 from slotwise.errors import Interrupted, TrainingFailed
 from slotwise.feed import records as feed_records
 from slotwise.feed.order import slot_shards, training_plan
-from slotwise.feed.pipeline import evaluation_batches, training_batches
+from slotwise.feed.pipeline import Batch, evaluation_batches, no_sample, training_batches
 from slotwise.feed.shards import local_shards
 from slotwise.train import audit
 from slotwise.train.checkpoints import Arrays, Checkpoints, Progress
@@ -40,19 +34,20 @@ from slotwise.versions import installed_versions
 _MEBIBYTE = 1 << 20
 
 
-def train(job: TrainingJob, slots: Slots) -> TrainingResult:
+def train(job: TrainingJob, engine: Engine) -> TrainingResult:
     """Trains this slot's part of a job, in step with the other slots.
 
     Raises:
         Interrupted: it was asked to stop; a checkpoint holds all that was done.
         TrainingFailed: the loss is no number, slots disagree, or a checkpoint cannot be written.
     """
-    return _Training(job, slots).run()
+    return _Training(job, engine).run()
 
 
 class _Training:
-    def __init__(self, job: TrainingJob, slots: Slots) -> None:
-        self.job, self.slots, self.settings = job, slots, job.settings
+    def __init__(self, job: TrainingJob, engine: Engine) -> None:
+        self.job, self.engine, self.settings = job, engine, job.settings
+        self.slots = slots = engine.slots
         self.record = datasets.load(job.dataset)
         datasets.check_trainable(job.dataset, self.record)
         self.shards = slot_shards(slots.rank, slots.count, self.record.logical_shards)
@@ -60,12 +55,12 @@ class _Training:
         self.plan = training_plan(self.record, self.settings)
         self.paths = {split: self._fetch(split) for split in self.record.splits}
         self.samples = feed_records.load(self.paths["train"], self.settings.feed_memory * _MEBIBYTE)
-        self.state = TrainingState(job, self.record, slots)
-        self.step = TrainingStep(
+        self.state = TrainingState(job, self.record, engine)
+        self.step = engine.make_step(
             self.state.model, self.state.context, self.state.optimizer, slots,
             class_weights=self.record.class_weights, label_smoothing=self.settings.label_smoothing, epoch_shape=(self.plan.steps, self.plan.batch_size),
         )  # fmt: skip
-        self.evaluator = Evaluator(self.state.model, slots)
+        self.evaluator = engine.make_evaluator(self.state.model, slots)
         self.lines = ProgressLines(self.settings.epochs, self.plan.steps, enabled=slots.is_chief)
         self.recorder = Recorder(job, self.record.logical_shards) if slots.is_chief else None
         self.stop = StopWatch(job.run) if slots.is_chief else None
@@ -96,7 +91,7 @@ class _Training:
             test_accuracy=test.accuracy,
             test_images=test.images,
             parameters=self.state.parameters,
-            inference_seconds=inference_seconds(self.state.model, self.image_shape) if self.slots.is_chief else None,
+            inference_seconds=self.engine.inference_seconds(self.state.model, self.image_shape) if self.slots.is_chief else None,
             resumed_from=progress.resumed_from,
             versions=installed_versions(),
         )
@@ -139,7 +134,7 @@ class _Training:
         if validation and not np.isfinite(validation.loss):
             raise TrainingFailed(f"The validation loss is {validation.loss} after epoch {epoch}. A smaller --learning-rate, now {self.settings.learning_rate}, may help")
         if self.all_reduce_seconds is None:
-            self.all_reduce_seconds = all_reduce_seconds(self.state.model, self.slots)
+            self.all_reduce_seconds = self.engine.all_reduce_seconds(self.state.model, self.slots)
         record = EpochRecord(
             epoch=epoch,
             steps=self.plan.steps,
@@ -172,13 +167,14 @@ class _Training:
             self.samples, order, self.shards, self.image_shape, augmentation=self.settings.augment,
             seed=self.settings.seed, epoch=epoch, threads=self.settings.cores_per_slot, first_step=first_step,
         )  # fmt: skip
-        source: Iterator[tuple[tf.Tensor, ...]] = iter(batches)
+        source = iter(batches)
+        nothing = no_sample(self.image_shape, self.settings.augment)
         clock = EpochClock()
         self.lines.epoch_begins(first_step, progress.sums[2])
         for step in range(first_step, self.plan.steps):
             with clock.waiting():
                 # In the last step a slot may have no sample left; it still takes part in every sum.
-                batch = Batch(*next(source)) if order.sizes[step] else self._no_sample()
+                batch = Batch(*next(source)) if order.sizes[step] else nothing
             self.state.set_learning_rate(learning_rate(self.settings, epoch, step, self.plan.steps))
             is_stopped = self.step(step, batch, self.plan.step_images(step), stop=self.stop is not None and self.stop.is_asked)
             is_due = self.recorder is not None and self.recorder.is_due() and step + 1 < self.plan.steps
@@ -191,11 +187,6 @@ class _Training:
                 totals = self.step.totals()
                 self.lines.step(epoch + 1, step + 1, totals.images, totals.loss / totals.images, totals.correct / totals.images)
         return clock.added_to(progress)
-
-    def _no_sample(self) -> Batch:
-        """A stand-in that counts for nothing."""
-        dtype = tf.float32 if self.settings.augment else tf.uint8
-        return Batch(tf.zeros((1, *self.image_shape), dtype), tf.zeros([1], tf.int64), tf.constant([NO_SAMPLE], tf.int64), tf.zeros([1, 2], tf.int64))
 
     def _keep_within_epoch(self, progress: Progress, steps: int, *, surely: bool) -> None:
         assert self.recorder

@@ -8,8 +8,8 @@ import numpy as np
 from slotwise import models
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.job import TrainingJob
-from slotwise.engines.tensorflow.collective import Slots
-from slotwise.engines.tensorflow.layers import training_copy
+from slotwise.engines.engine import Engine
+from slotwise.engines.training_copy import training_copy
 from slotwise.settings.train import TrainSettings
 from slotwise.train.checkpoints import Arrays, Checkpoint, Progress
 
@@ -17,10 +17,10 @@ from slotwise.train.checkpoints import Arrays, Checkpoint, Progress
 class TrainingState:
     """The plain model, its training copy and the optimizer, equal on all slots from the seed on."""
 
-    def __init__(self, job: TrainingJob, record: DatasetRecord, slots: Slots) -> None:
+    def __init__(self, job: TrainingJob, record: DatasetRecord, engine: Engine) -> None:
         keras.utils.set_random_seed(job.settings.seed)
         self.plain = models.build(job.model, (*record.image_size, record.channels), len(record.classes), job.settings.model_parameters)
-        self.model, self.context = training_copy(self.plain, slots)
+        self.model, self.context = training_copy(self.plain, engine.slots, engine.forms)
         self.optimizer = _optimizer(job.settings)
         self.optimizer.build(self.model.trainable_variables)
         self._rate: float | None = None
@@ -35,7 +35,7 @@ class TrainingState:
 
     def checkpoint(self, progress: Progress, fed: np.ndarray) -> Checkpoint:
         """A copy of everything, which training cannot change any more."""
-        return Checkpoint(progress, self.weights(), [np.array(variable) for variable in self.optimizer.variables], fed)
+        return Checkpoint(progress, self.weights(), [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.optimizer.variables], fed)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.model.set_weights(checkpoint.weights)

@@ -1,0 +1,91 @@
+"""The copy of a plain Keras model that is trained: layers whose result must not depend on the number of slots are swapped.
+
+The weights are those of the standard layers, so a trained model is saved as the plain Keras model it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from slotwise.engines.engine import Forms
+from slotwise.errors import UsageError
+
+
+class SlotContext:
+    """What swapped layers need of the step they are called in: the slots, and the keys of the local samples (int64 [b]).
+
+    A slot that has no sample in a step takes part with a stand-in, whose key is `NO_SAMPLE`.
+    """
+
+    def __init__(self, slots: Any) -> None:
+        self.slots = slots
+        self.keys: Any = None
+
+    @contextmanager
+    def samples(self, keys: Any) -> Iterator[None]:
+        self.keys = keys
+        try:
+            yield
+        finally:
+            self.keys = None
+
+
+def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.Model, SlotContext]:
+    """A copy of a plain model for training on slots, with its final softmax left off (it gives logits).
+
+    `copy.get_weights()` and `model.set_weights()` have the same order.
+
+    Args:
+        model: as `slotwise.models.build` gives it.
+        slots: the engine's.
+        forms: the engine's; each gets the copy's `context`, and one of dropout its `number` from 1.
+
+    Raises:
+        UsageError: the model does not end in a softmax, normalises over another axis than the last, or has a layer that
+            draws random numbers of its own, which would depend on the slots.
+    """
+    context = SlotContext(slots)
+    last = _softmax_end(model)
+    count = 0
+
+    def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
+        nonlocal count
+        config = layer.get_config()
+        if layer is last:
+            return type(layer).from_config({**config, "activation": "linear"})
+        _check(layer)
+        swapped: Any = forms.get(type(layer), type(layer)).from_config(config)
+        if type(layer) in forms:
+            swapped.context = context
+        if type(layer) is keras.layers.Dropout:
+            swapped.number = count = count + 1
+        return swapped
+
+    copy = keras.models.clone_model(model, clone_function=swap, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy, context
+
+
+def _softmax_end(model: keras.Model) -> keras.layers.Layer:
+    last = model.layers[-1]
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        raise UsageError("A model has to end in a softmax", received=f"last layer {last.name} ({type(last).__name__})", accepted="a last layer with activation='softmax'")
+    return last
+
+
+def _check(layer: keras.layers.Layer) -> None:
+    if type(layer) is keras.layers.BatchNormalization:
+        if layer.axis not in (-1, layer.input_spec.ndim - 1):
+            raise UsageError("Only batch normalisation over the last axis is supported", received=f"axis={layer.axis} in {layer.name}", accepted="axis=-1")
+    elif type(layer) is not keras.layers.Dropout and _draws_at_random(layer):
+        raise UsageError(
+            "A layer that draws random numbers would draw others on each slot", received=f"{layer.name} ({type(layer).__name__})", accepted="Dropout; changes of images by --augment"
+        )
+
+
+def _draws_at_random(layer: keras.layers.Layer) -> bool:
+    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
