@@ -47,7 +47,7 @@ def source_of(name: str, directory: Path) -> list[str]:
         ("cifar10-vitucci", "", [("simple", 1), ("simple", 2)]),
         ("covers-mazzon", "--slots 1", [("covers", 1)]),
         ("fashion-orca", "--slots 1", [("fashion", 1)]),
-        ("leaf-frameworks", "--slots 1", [("leaf", 1)]),
+        ("leaf-frameworks", "--slots 1", [("leaf", 1), ("leaf", 1)]),
     ],
 )
 def test_a_short_version_runs_from_images_to_the_comparison(name: str, changes: str, rows: list[tuple[str, int]], tmp_path: Path, spark_submit: SparkSubmit) -> None:
