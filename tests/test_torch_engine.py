@@ -92,6 +92,15 @@ def exact(image_shape, classes):
 """
 
 
+IN_PLAIN_KERAS = """
+import sys
+import keras, numpy
+model = keras.models.load_model(sys.argv[1])
+print(keras.backend.backend(), model.predict(numpy.zeros((2, 16, 16, 3)), verbose=0).shape[1])
+assert "slotwise" not in sys.modules
+"""
+
+
 # Both engines go on from the weights and the optimizer of one checkpoint, so nothing else than their arithmetic is between them.
 @pytest.mark.parametrize(
     ("settings", "tolerance"),
@@ -139,6 +148,10 @@ def test_it_trains_through_torch_distributor(tmp_path: Path, spark_submit: Spark
     assert record.versions["torch"] != "absent"
     assert str(record.audit) == f"each of {COUNTS[0]} ids exactly once in each of 2 epochs"
     assert "Traceback" not in done.stdout + done.stderr
+    command = [sys.executable, "-c", IN_PLAIN_KERAS, str(tmp_path / "run" / "model.keras")]
+    for backend in ("tensorflow", "torch"):
+        loaded = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True, timeout=120, check=False)
+        assert loaded.stdout.splitlines()[-1:] == [f"{backend} {len(record.class_names)}"], loaded.stderr
 
 
 def test_it_is_refused_where_pytorch_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
