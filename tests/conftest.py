@@ -28,8 +28,11 @@ LIGHT_JAVA = [word for who in ("driver", "executor") for word in ("--conf", f"sp
 SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-# Of two processes neither is to be left with the longest files when the other has finished.
-_LONGEST_FIRST = ("test_survival", "test_readme", "test_prepare_job", "test_outage", "test_train_refusals", "test_checkpoints", "test_train_job")
+# Of several processes none is to be left with the longest files when the others have finished.
+_LONGEST_FIRST = (
+    "test_survival", "test_readme", "test_prepare_job", "test_studies", "test_train_refusals", "test_checkpoints", "test_torch_engine",
+    "test_invariance", "test_outage", "test_compare_job", "test_train_job",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

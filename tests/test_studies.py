@@ -58,7 +58,8 @@ def test_a_short_version_runs_from_images_to_the_comparison(name: str, changes: 
     assert [(row["model"], row["slots"]) for row in content["rows"]] == rows
     assert all(row["inference_seconds_mean"] > 0 for row in content["rows"])
     assert (tmp_path / "out" / "comparison.html").exists()
-    assert ("points" in (tmp_path / "out" / "comparison.md").read_text()) == bool(content["published_accuracy"])
+    for slots, accuracy in content["published_accuracy"].items():
+        assert f"{100 * accuracy:.2f} % on {slots.replace('-', ', ')} slot" in (tmp_path / "out" / "comparison.md").read_text()
 
     # Everything is kept: the same command has nothing to do, and other settings are not passed off as these.
     again = without_java(STUDY, *arguments, "--dataset", "ds", "--output", "out", cwd=tmp_path)

@@ -54,7 +54,7 @@ CALLS = {
     "no slots": Call(f"{GOOD} --slots 0", 2, ("--slots", "Received: '0'", "a whole number from 1")),
     "slots as a word": Call(f"{GOOD} --slots two", 2, ("--slots", "Received: 'two'", "a whole number from 1")),
     "more slots than logical shards": Call(f"{GOOD} --slots 5", 2, ("--slots 5", f"1 to {SHARDS}")),
-    "unknown model": Call(f"{GOOD} --model resnet99", 2, ("--model resnet99", "covers, fashion, simple")),
+    "unknown model": Call(f"{GOOD} --model resnet99", 2, ("--model resnet99", "covers, fashion, leaf, resnet18, simple, or package.module:function")),
     "unknown flag": Call(f"{GOOD} --epoch 3", 2, ("--epoch 3", "--help")),
     "unknown engine": Call(f"{GOOD} --engine jax", 2, ("--engine", "'jax'", "Accepted: tensorflow")),
     "16-bit gradients in torch": Call(f"{GOOD} --engine torch --precision mixed_float16", 2, ("--precision mixed_float16 --engine torch", "mixed_bfloat16")),
