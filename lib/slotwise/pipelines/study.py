@@ -33,7 +33,9 @@ def check(settings: StudySettings) -> PrepareSettings | None:
     if settings.overwrite or not storage.exists(DatasetPaths(dataset).record):
         return prepare.check(preparation)
     found = datasets.load(dataset).settings
-    for name, value in preparation.model_dump(mode="json", include=set(_DECISIVE)).items():
+    # The demo draws its own input, and has it in its record.
+    decisive = set(_DECISIVE) - ({"input"} if preparation.source == "demo" else set())
+    for name, value in preparation.model_dump(mode="json", include=decisive).items():
         if found.get(name, value) != value:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"The dataset at {dataset} was made otherwise", received=f"{flag} {value}", accepted=f"{flag} {found[name]}, another --dataset, or --overwrite to make it and the runs anew")
