@@ -12,12 +12,7 @@ from slotwise.settings.compare import CompareSettings
 
 def main(arguments: Sequence[str]) -> None:
     settings = config.load(CompareSettings, arguments)
-    if jobs := pipeline.check(settings):
-        spark = pipeline.start_session(jobs)
-        try:
-            pipeline.run_all(spark, jobs)
-        finally:
-            spark.stop()
+    pipeline.run_all(pipeline.check(settings))
     record = pipeline.finish(settings, ["spark-submit", "jobs/compare.py", *arguments])
     print(compare.markdown(record))
     print(f"report: {ComparisonPaths(settings.output).html}", flush=True)

@@ -11,11 +11,8 @@ from slotwise.settings.prepare import PrepareSettings
 
 def main(arguments: Sequence[str]) -> None:
     settings = prepare.check(config.load(PrepareSettings, arguments))
-    spark = prepare.start_session(settings)
-    try:
+    with prepare.start_session(settings) as spark:
         record = prepare.prepare(spark, settings)
-    finally:
-        spark.stop()
     print(prepare.describe(record, str(settings.dataset)), flush=True)
 
 

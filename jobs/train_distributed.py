@@ -11,11 +11,8 @@ from slotwise.settings.train import TrainSettings
 
 def main(arguments: Sequence[str]) -> None:
     job = train.check(config.load(TrainSettings, arguments))
-    spark = train.start_session(job.settings)
-    try:
+    with train.start_session(job.settings) as spark:
         record = train.train(spark, job)
-    finally:
-        spark.stop()
     print(train.describe(record, job.run), flush=True)
 
 

@@ -11,6 +11,8 @@ import pytest
 from datasets import write_cifar10, write_fashion, write_folder
 from job_runs import STUDY, without_java
 from slotwise import config
+from slotwise.errors import UsageError
+from slotwise.pipelines import study, train
 from slotwise.settings.study import StudySettings
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ def test_a_short_version_runs_from_images_to_the_comparison(name: str, changes: 
         other = without_java(STUDY, *arguments, "--dataset", "ds", "--output", "out", *flags, cwd=tmp_path)
         assert other.returncode == 2
         assert says in other.stderr
+
+
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config.load(StudySettings, ["--dataset", str(tmp_path / "ds"), "--output", str(tmp_path / "out"), "--engines", "tensorflow,torch"])
+    monkeypatch.setattr(train, "installed_versions", lambda: {"torch": "absent"})
+    with pytest.raises(UsageError, match="make torch"):
+        study.check(settings)
 
 
 def test_each_preset_is_short_and_says_how_to_run_it_and_what_was_published() -> None:

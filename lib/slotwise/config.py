@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
-from typing import Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -58,6 +58,22 @@ def load(model: type[SettingsT], arguments: Sequence[str]) -> SettingsT:
         return model(**values)
     except ValidationError as error:
         raise _usage_error(model, error) from error
+
+
+class Change(NamedTuple):
+    """A setting that is not what it was, as a flag with its value now and then."""
+
+    now: str
+    then: str
+
+
+def first_change(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> Change | None:
+    """The first wanted setting, in JSON values, that differs from the recorded one; what is not recorded counts as equal."""
+    for name, value in wanted.items():
+        if recorded.get(name, value) != value:
+            flag = f"--{name.replace('_', '-')}"
+            return Change(f"{flag} {value}", f"{flag} {recorded[name]}")
+    return None
 
 
 def run_job(main: Any) -> NoReturn:

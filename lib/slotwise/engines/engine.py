@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from slotwise.feed.pipeline import Batch
+
+if TYPE_CHECKING:
+    from slotwise.engines.training_copy import SlotContext
 
 Forms = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
@@ -68,6 +71,33 @@ class Step(Protocol):
         """Forgets the last epoch; `sums` and `fed` are those of the steps that a checkpoint has already."""
 
 
+class MakeStep(Protocol):
+    """Makes the training step of a model."""
+
+    def __call__(
+        self,
+        model: keras.Model,
+        context: SlotContext,
+        optimizer: keras.Optimizer,
+        slots: Any,
+        *,
+        class_weights: Sequence[float] | None,
+        label_smoothing: float,
+        epoch_shape: tuple[int, int],
+    ) -> Step:
+        """A step.
+
+        Args:
+            model: a `training_copy`, giving logits.
+            context: the copy's context.
+            optimizer: built for the model's trainable variables.
+            slots: those that train together.
+            class_weights: weight of each class in the loss, or None for equal ones.
+            label_smoothing: share of each label spread evenly over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
+            epoch_shape: steps of an epoch, and places of a global batch.
+        """
+
+
 class Evaluation(NamedTuple):
     """Means over all samples of a split, exact over slots."""
 
@@ -86,7 +116,6 @@ class Engine:
     Args:
         slots: those that train together.
         forms: the classes of Keras layers that are swapped for training, and what for.
-        make_step: makes the training step of a `training_copy`.
         make_evaluator: from a model that gives logits and the slots; the evaluator takes this slot's batches (images, labels)
             together with the other slots' and gives None if no slot has any.
         all_reduce_seconds: of a model and the slots: median seconds of the sums of one training step.
@@ -95,7 +124,7 @@ class Engine:
 
     slots: Slots
     forms: Forms
-    make_step: Callable[..., Step]
+    make_step: MakeStep
     make_evaluator: Callable[[keras.Model, Any], Evaluator]
     all_reduce_seconds: Callable[[keras.Model, Any], float]
     inference_seconds: Callable[[keras.Model, tuple[int, int, int]], float]

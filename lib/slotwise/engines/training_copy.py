@@ -14,6 +14,9 @@ import keras
 from slotwise.engines.engine import Forms
 from slotwise.errors import UsageError
 
+# Of the hash that draws dropout masks, so that every engine draws the same.
+HASH_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
+
 
 class SlotContext:
     """What swapped layers need of the step they are called in: the slots, and the keys of the local samples (int64 [b]).

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.settings.training import TrainingSettings
+from slotwise.settings.training import TrainingSettings, check_batch_size
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,7 @@ class Plan:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        shards = len(self.counts)
-        if self.batch_size % shards:
-            lower = self.batch_size // shards * shards
-            nearest = f"{lower} or {lower + shards}" if lower else f"{shards} or {2 * shards}"
-            raise UsageError(
-                f"Every step takes the same number of images from each of the dataset's {shards} logical shards",
-                received=f"--batch-size {self.batch_size}",
-                accepted=f"a multiple of {shards}, for example {nearest}",
-            )
+        check_batch_size(self.batch_size, len(self.counts))
         # Otherwise a slot's steps would shrink before the last one, and batches of equal size would no longer be its steps.
         if max(self.counts) - min(self.counts) > 1:
             raise DataError(f"The logical shards of the training split have between {min(self.counts)} and {max(self.counts)} samples; they may differ by one at most")

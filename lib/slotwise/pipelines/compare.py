@@ -5,11 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from pyspark.sql import SparkSession
-
 from slotwise import compare, storage
 from slotwise.cluster import preflight
 from slotwise.compare import Published
+from slotwise.config import first_change
 from slotwise.contracts import run as runs
 from slotwise.contracts.comparison import ComparisonRecord
 from slotwise.contracts.job import TrainingJob
@@ -49,11 +48,9 @@ def _is_finished(training: TrainSettings) -> bool:
     if not storage.exists(RunPaths(str(training.run)).record):
         return False
     found = runs.load(str(training.run)).settings
-    wanted = train.resolve(training).model_dump(mode="json")
-    for name in ("model", "epochs", "seed", *compare.SHARED_SETTINGS):
-        if found.get(name, wanted[name]) != wanted[name]:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"The finished run at {training.run} was made otherwise", received=f"{flag} {wanted[name]}", accepted=f"{flag} {found[name]}, another --output, or --overwrite")
+    wanted = train.resolve(training).model_dump(mode="json", include={"model", "epochs", "seed", *compare.SHARED_SETTINGS})
+    if change := first_change(found, wanted):
+        raise UsageError(f"The finished run at {training.run} was made otherwise", received=change.now, accepted=f"{change.then}, another --output, or --overwrite")
     return True
 
 
@@ -74,28 +71,22 @@ def _training(settings: CompareSettings, engine: Engine, slots: int, repeat: int
     return TrainSettings(dataset=settings.dataset, run=run, engine=engine, slots=slots, **{**shared, **own})
 
 
-def start_session(jobs: Sequence[TrainingJob]) -> SparkSession:
-    """One Spark session for all trainings.
+def run_all(jobs: Sequence[TrainingJob]) -> None:
+    """Does the trainings one after the other in one Spark session; nothing to do needs none.
 
     Raises:
-        UsageError: the Spark configuration cannot work.
+        UsageError: the Spark configuration cannot work, or the cluster has too few slots for one of them; none was started.
     """
-    slots = sorted({job.settings.slots for job in jobs})
-    return train.start_session(jobs[0].settings, f"slotwise compare {jobs[0].model} on {' and '.join(map(str, slots))} slots")
-
-
-def run_all(spark: SparkSession, jobs: Sequence[TrainingJob]) -> None:
-    """Does the trainings one after the other.
-
-    Raises:
-        UsageError: the cluster has too few slots for one of them; none was started.
-    """
-    most = max((job.settings for job in jobs), key=lambda settings: settings.slots)
-    preflight.check_slots(spark, most.slots, most.cores_per_slot)
-    for number, job in enumerate(jobs, 1):
-        slots = wording.count(job.settings.slots, "slot")
-        print(f"run {number} of {len(jobs)}: {job.model} on {slots}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
-        train.train(spark, job)
+    if not jobs:
+        return
+    counts = sorted({job.settings.slots for job in jobs})
+    application = f"slotwise compare {jobs[0].model} on {' and '.join(map(str, counts))} slots"
+    with train.start_session(jobs[0].settings, application) as spark:
+        preflight.check_slots(spark, counts[-1], jobs[0].settings.cores_per_slot)
+        for number, job in enumerate(jobs, 1):
+            slots = wording.count(job.settings.slots, "slot")
+            print(f"run {number} of {len(jobs)}: {job.model} on {slots}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
+            train.train(spark, job)
 
 
 def _by(jobs: Sequence[TrainingJob], job: TrainingJob) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slotwise import models, storage
+from slotwise.config import first_change
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.comparison import ComparisonRecord
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import UsageError
-from slotwise.pipelines import compare, prepare
+from slotwise.pipelines import compare, prepare, train
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.study import StudySettings
 
@@ -27,6 +28,8 @@ def check(settings: StudySettings) -> PrepareSettings | None:
         DataError: the dataset that is there is damaged.
     """
     preparation = settings.preparation()
+    for engine in settings.engines:
+        train.check_engine(engine, settings)
     if settings.model:
         models.check(settings.model, settings.model_parameters)
     dataset = str(preparation.dataset)
@@ -35,10 +38,8 @@ def check(settings: StudySettings) -> PrepareSettings | None:
     found = datasets.load(dataset).settings
     # The demo draws its own input, and has it in its record.
     decisive = set(_DECISIVE) - ({"input"} if preparation.source == "demo" else set())
-    for name, value in preparation.model_dump(mode="json", include=decisive).items():
-        if found.get(name, value) != value:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"The dataset at {dataset} was made otherwise", received=f"{flag} {value}", accepted=f"{flag} {found[name]}, another --dataset, or --overwrite to make it and the runs anew")
+    if change := first_change(found, preparation.model_dump(mode="json", include=decisive)):
+        raise UsageError(f"The dataset at {dataset} was made otherwise", received=change.now, accepted=f"{change.then}, another --dataset, or --overwrite to make it and the runs anew")
     compare.check(settings.comparison())
     return None
 
@@ -56,17 +57,9 @@ def run(settings: StudySettings, preparation: PrepareSettings | None, command: S
     if preparation is None:
         print(f"kept: the dataset at {settings.preparation().dataset}", flush=True)
     else:
-        spark = prepare.start_session(preparation)
-        try:
+        with prepare.start_session(preparation) as spark:
             record = prepare.prepare(spark, preparation)
-        finally:
-            spark.stop()
         print(prepare.describe(record, str(preparation.dataset)), flush=True)
     comparison = settings.comparison()
-    if jobs := compare.check(comparison):
-        spark = compare.start_session(jobs)
-        try:
-            compare.run_all(spark, jobs)
-        finally:
-            spark.stop()
+    compare.run_all(compare.check(comparison))
     return compare.finish(comparison, command)

@@ -20,6 +20,7 @@ from slotwise.errors import TrainingFailed, UsageError
 from slotwise.feed.order import slot_shards, training_plan
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
+from slotwise.settings.training import Engine, TrainingSettings
 from slotwise.train import audit
 from slotwise.train.checkpoints import Checkpoints
 from slotwise.train.lock import RunLock
@@ -55,7 +56,7 @@ def check(settings: TrainSettings) -> TrainingJob:
     settings = resolve(settings)
     assert settings.dataset is not None
     assert settings.model is not None
-    _check_engine(settings)
+    check_engine(settings.engine, settings)
     models.check(settings.model, settings.model_parameters)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
@@ -74,9 +75,13 @@ def check(settings: TrainSettings) -> TrainingJob:
     return job
 
 
-def _check_engine(settings: TrainSettings) -> None:
-    """Sees that the engine is here, and can do the arithmetic asked for."""
-    if settings.engine != "torch":
+def check_engine(engine: Engine, settings: TrainingSettings) -> None:
+    """Sees that an engine is here, and can do the arithmetic asked for.
+
+    Raises:
+        UsageError: it is not, or cannot.
+    """
+    if engine != "torch":
         return
     if installed_versions()["torch"] == "absent":
         raise UsageError("PyTorch is not installed", received="--engine torch", accepted="--engine tensorflow, or first make torch, or pip install 'slotwise[torch]'")

@@ -10,6 +10,7 @@ from slotwise.config import Settings
 from slotwise.errors import UsageError
 from slotwise.settings.compare import CompareSettings, ComparisonSettings
 from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.training import check_batch_size
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -27,12 +28,7 @@ class StudySettings(PrepareSettings, ComparisonSettings):
 
     @model_validator(mode="after")
     def _check_study(self) -> StudySettings:
-        if self.batch_size % self.logical_shards:
-            raise UsageError(
-                f"Every step takes the same number of images from each of {self.logical_shards} logical shards",
-                received=f"--batch-size {self.batch_size}",
-                accepted=f"a multiple of {self.logical_shards}, or other --logical-shards",
-            )
+        check_batch_size(self.batch_size, self.logical_shards)
         if max(self.slots) > self.logical_shards:
             raise UsageError("Each slot needs at least one logical shard", received=f"--slots {max(self.slots)} --logical-shards {self.logical_shards}", accepted=f"1 to {self.logical_shards} slots")
         return self

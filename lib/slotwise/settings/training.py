@@ -16,6 +16,22 @@ Schedule = Literal["constant", "exponential", "cosine"]
 Engine = Literal["tensorflow", "torch"]
 
 
+def check_batch_size(batch_size: int, logical_shards: int) -> None:
+    """Sees that a step can take as many images from each logical shard as from any other.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if batch_size % logical_shards:
+        lower = batch_size // logical_shards * logical_shards
+        nearest = f"{lower} or {lower + logical_shards}" if lower else f"{logical_shards} or {2 * logical_shards}"
+        raise UsageError(
+            f"Every step takes the same number of images from each of the dataset's {logical_shards} logical shards",
+            received=f"--batch-size {batch_size}",
+            accepted=f"a multiple of {logical_shards}, for example {nearest}",
+        )
+
+
 class TrainingSettings(Settings):
     """What to train, whatever the dataset and the number of slots."""
 

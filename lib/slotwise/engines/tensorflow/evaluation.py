@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterable
 
 import keras
@@ -11,21 +9,14 @@ import tensorflow as tf
 
 from slotwise.engines.engine import Evaluation
 from slotwise.engines.tensorflow.collective import Slots
-
-_INFERENCES = 50
+from slotwise.engines.timing import INFERENCES, median_seconds
 
 
 def inference_seconds(model: keras.Model, image_shape: tuple[int, int, int]) -> float:
-    """Median seconds that one image alone takes from pixels to logits, over `_INFERENCES` of them."""
+    """Median seconds that one image alone takes from pixels to logits, over `INFERENCES` of them."""
     infer = tf.function(lambda image: model(image, training=False), autograph=False)
     image = tf.zeros((1, *image_shape), tf.uint8)
-    infer(image)
-    seconds = []
-    for _ in range(_INFERENCES):
-        began = time.perf_counter()
-        infer(image).numpy()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return median_seconds(lambda: infer(image).numpy(), INFERENCES)
 
 
 class Evaluator:

@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from slotwise.engines.engine import Forms
 from slotwise.engines.tensorflow.normalisation import normalise
-from slotwise.engines.training_copy import SlotContext
+from slotwise.engines.training_copy import HASH_MULTIPLIERS, SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE
-
-_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 
 
 def presence(context: SlotContext, dtype: tf.DType) -> tf.Tensor:
@@ -69,6 +67,6 @@ def _keep_mask(keys: tf.Tensor, shape: tf.TensorShape, rate: float, layer: int) 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:
     bits = tf.bitcast(bits, tf.uint32)
-    for multiplier in _MULTIPLIERS:
+    for multiplier in HASH_MULTIPLIERS:
         bits = (bits ^ tf.bitwise.right_shift(bits, tf.constant(15, tf.uint32))) * tf.constant(multiplier, tf.uint32)
     return bits ^ tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32))

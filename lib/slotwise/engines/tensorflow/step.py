@@ -17,17 +17,7 @@ from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
 
 class TrainingStep:
-    """A traced training step; see `slotwise.engines.engine.Step`.
-
-    Args:
-        model: a `training_copy`, giving logits.
-        context: the copy's context.
-        optimizer: built for the model's trainable variables.
-        slots: those that train together.
-        class_weights: weight of each class in the loss, or None for equal ones.
-        label_smoothing: share of each label spread evenly over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
-        epoch_shape: steps of an epoch, and places of a global batch.
-    """
+    """A traced training step; see `Step` and `MakeStep` in `slotwise.engines.engine`."""
 
     def __init__(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterable
 
 import keras
@@ -12,22 +10,15 @@ import torch
 from torch.nn import functional
 
 from slotwise.engines.engine import Evaluation
+from slotwise.engines.timing import INFERENCES, median_seconds
 from slotwise.engines.torch.collective import Slots
-
-_INFERENCES = 50
 
 
 def inference_seconds(model: keras.Model, image_shape: tuple[int, int, int]) -> float:
-    """Median seconds that one image alone takes from pixels to logits, over `_INFERENCES` of them."""
+    """Median seconds that one image alone takes from pixels to logits, over `INFERENCES` of them."""
     image = torch.zeros((1, *image_shape), dtype=torch.uint8)
-    seconds = []
     with torch.no_grad():
-        model(image, training=False)
-        for _ in range(_INFERENCES):
-            began = time.perf_counter()
-            model(image, training=False).cpu()
-            seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+        return median_seconds(lambda: model(image, training=False).cpu(), INFERENCES)
 
 
 class Evaluator:

@@ -14,10 +14,8 @@ from torch.nn import functional
 
 from slotwise.engines.engine import Forms
 from slotwise.engines.torch.normalisation import by_channel, normalise
-from slotwise.engines.training_copy import SlotContext
+from slotwise.engines.training_copy import HASH_MULTIPLIERS, SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE
-
-_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 
 
 class SlotBatchNormalization(keras.layers.BatchNormalization):
@@ -112,7 +110,7 @@ def keep_mask(keys: torch.Tensor, shape: torch.Size, rate: float, layer: int) ->
 
 
 def _mix(bits: torch.Tensor) -> torch.Tensor:
-    for multiplier in _MULTIPLIERS:
+    for multiplier in HASH_MULTIPLIERS:
         bits = (bits ^ _shifted(bits, 15)) * _signed(multiplier)
     return bits ^ _shifted(bits, 16)
 

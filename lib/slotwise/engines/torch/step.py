@@ -20,16 +20,9 @@ from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
 
 class TrainingStep:
-    """A training step; see `slotwise.engines.engine.Step`. DistributedDataParallel sums gradients while others are still worked out.
+    """A training step; see `Step` and `MakeStep` in `slotwise.engines.engine`.
 
-    Args:
-        model: a `training_copy`, giving logits.
-        context: the copy's context.
-        optimizer: built for the model's trainable variables.
-        slots: those that train together.
-        class_weights: weight of each class in the loss, or None for equal ones.
-        label_smoothing: share of each label spread evenly over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
-        epoch_shape: steps of an epoch, and places of a global batch.
+    DistributedDataParallel sums gradients while others are still worked out.
     """
 
     def __init__(

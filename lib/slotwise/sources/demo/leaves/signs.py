@@ -54,10 +54,7 @@ def leaf_mold(blade: Blade) -> None:
 
 def septoria(blade: Blade) -> None:
     """Many small round spots, grey within a dark rim."""
-    for _ in blade.times(14, 34):
-        at, radius = blade.anywhere(), blade.rng.uniform(0.03, 0.06)
-        blade.spot(at, radius, _DARK)
-        blade.spot(at, 0.6 * radius, _GREY)
+    _rimmed_spots(blade, blade.times(14, 34), (0.03, 0.06), _DARK, (0.6, _GREY))
 
 
 def spider_mites(blade: Blade) -> None:
@@ -68,10 +65,7 @@ def spider_mites(blade: Blade) -> None:
 
 def target_spot(blade: Blade) -> None:
     """Brown spots of middling size with a pale centre."""
-    for _ in blade.times(6, 16):
-        at, radius = blade.anywhere(), blade.rng.uniform(0.045, 0.1)
-        blade.spot(at, radius, _BROWN)
-        blade.spot(at, 0.55 * radius, _TAN)
+    _rimmed_spots(blade, blade.times(6, 16), (0.045, 0.1), _BROWN, (0.55, _TAN))
 
 
 def curl(blade: Blade) -> None:
@@ -92,6 +86,15 @@ def mosaic(blade: Blade) -> None:
 
 def healthy(blade: Blade) -> None:
     """No sign of anything."""
+
+
+def _rimmed_spots(blade: Blade, spots: range, radii: tuple[float, float], rim: Colour, inner: tuple[float, Colour]) -> None:
+    """Spots of one colour with a smaller one of another in each; the inner one's size is a share of the outer's."""
+    share, colour = inner
+    for _ in spots:
+        at, radius = blade.anywhere(), blade.rng.uniform(*radii)
+        blade.spot(at, radius, rim)
+        blade.spot(at, share * radius, colour)
 
 
 SIGNS: dict[str, Callable[[Blade], None]] = {
