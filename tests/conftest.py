@@ -18,12 +18,14 @@ from pyspark.sql import SparkSession
 from slotwise import storage
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
+from slotwise.localcluster.spark import LIGHT
 from slotwise.localcluster.state import DIRECTORY_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Short jobs on few cores: Java's second compiler would take more time from them than it gives back.
-LIGHT_JAVA = [word for who in ("driver", "executor") for word in ("--conf", f"spark.{who}.extraJavaOptions=-XX:TieredStopAtLevel=1")]
+# Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better takes more time than it gives back.
+_LIGHT = " ".join(LIGHT)
+LIGHT_JAVA = [word for who in ("driver", "executor") for word in ("--conf", f"spark.{who}.extraJavaOptions={_LIGHT}")]
 
 SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -96,7 +98,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = (
         SparkSession.builder.master("local[2]")
         .appName("slotwise tests")
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
+        .config("spark.driver.extraJavaOptions", _LIGHT)
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")

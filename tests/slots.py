@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -10,11 +11,13 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
+from slotwise.engines import worker
 from slotwise.settings.train import TrainSettings
 from slotwise.train.checkpoints import Arrays, Checkpoints, weight_difference
 
@@ -58,20 +61,44 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         job_file = Path(scratch) / "job.json"
         job_file.write_text(job.model_dump_json())
         outcomes = [Path(scratch) / f"outcome-{slot}.json" for slot in range(started or slots)]
-        logs = [stack.enter_context(open(Path(scratch) / f"log-{slot}", "w+")) for slot in range(len(outcomes))]
+        logs = [Path(scratch) / f"log-{slot}" for slot in range(len(outcomes))]
         processes = []
         for slot, (outcome, log) in enumerate(zip(outcomes, logs, strict=True)):
-            command = [sys.executable, "-m", "slotwise.engines.worker", str(job_file), str(outcome)]
-            process = subprocess.Popen(command, env=_environment(addresses, slot), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-            stack.callback(process.wait)
+            process = _context(job.settings.engine).Process(target=_train, args=(str(job_file), str(outcome), str(log), _environment(addresses, slot)))
+            process.start()
+            stack.callback(process.join)
             stack.callback(process.kill)
             processes.append(process)
         codes = [_wait(process, deadline) for process in processes]
-        texts = [Path(log.name).read_text(errors="replace") for log in logs]
+        texts = [log.read_text(errors="replace") for log in logs]
         return [
             SlotEnd(code, text, outcome.read_text() if outcome.exists() else None)
             for code, text, outcome in zip(codes, texts, outcomes, strict=True)
         ]
+
+
+def _context(engine: str) -> SpawnContext | ForkServerContext:
+    """New processes for an engine: TensorFlow's are forked from one that has imported it, which saves most of their time.
+
+    PyTorch's are not: Keras has to be imported before TensorFlow there.
+    """
+    if engine == "torch":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras", "slotwise.engines.loop"])
+    return context
+
+
+def _train(job_file: str, outcome: str, log: str, environment: dict[str, str]) -> None:
+    """What `python -m slotwise.engines.worker` does, with its output in a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.environ.update(environment)
+    code = worker.main(job_file, outcome)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run_script(script: str, slots: int) -> list[str]:
@@ -98,12 +125,13 @@ def largest_difference(job: TrainingJob, other: TrainingJob) -> float:
     return weight_difference(job.run, other.run)
 
 
-def _wait(process: subprocess.Popen[Any], deadline: float) -> int:
-    try:
-        return process.wait(max(deadline - time.monotonic(), 0.1))
-    except subprocess.TimeoutExpired:
+def _wait(process: SpawnProcess | ForkServerProcess, deadline: float) -> int:
+    process.join(max(deadline - time.monotonic(), 0.1))
+    if process.exitcode is None:
         process.kill()
-        return process.wait()
+        process.join()
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def _environment(addresses: list[str], slot: int) -> dict[str, str]:

@@ -133,7 +133,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_resumed_run_ends_where_the_undisturbed_one_ends(dataset: str, tmp_path: Path) -> None:
     undisturbed = make_job(dataset, tmp_path / "undisturbed", epochs=2, augment=["flip"])
     expected = run_slots(undisturbed, 1)
-    for slots, later in ((1, 1), (2, 1), (1, 2)):
+    for slots, later in ((1, 1), (2, 1)):
         run = tmp_path / f"run-{slots}-{later}"
         run_slots(make_job(dataset, run, slots=slots, epochs=1, augment=["flip"]), slots)
         resumed = make_job(dataset, run, slots=later, epochs=2, augment=["flip"], resume=True)
