@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
 from slotwise import storage
@@ -75,6 +77,14 @@ def run_record(*, slots: int = 1, epochs: int = 3, settings: dict[str, Any] | No
         "class_names": ["Cooking", "Fiction", "History"],
     }
     return RunRecord(**{**values, **fields})
+
+
+def write_model(uri: str, model: Any) -> None:
+    """Stores a Keras model as a finished run's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        local = os.path.join(scratch, "model.keras")
+        model.save(local)
+        storage.upload(local, RunPaths(storage.normalise(uri)).model)
 
 
 def write_run(uri: str, record: RunRecord) -> str:
