@@ -146,11 +146,11 @@ def test_predictions_stay_until_others_are_whole(place: Path, tmp_path: Path, sp
     first = run_job(spark, place, tmp_path / "out", "--input", str(place / "photos" / "a.JPG"))
     assert first.ends == {"a.JPG": "predicted"}
     write_run(str(tmp_path / "odd"), run_record(model="simple", class_names=CLASSES))
-    with zipfile.ZipFile(place / "colour" / "model.keras") as good, zipfile.ZipFile(place / "grey" / "model.keras") as other:
-        with zipfile.ZipFile(tmp_path / "odd" / "model.keras", "w") as odd:
-            for name in good.namelist():
-                odd.writestr(name, (other if name.endswith(".h5") else good).read(name))
-    with pytest.raises(DataError, match="The executors cannot predict: .*The model cannot be loaded: "):
+    files = (zipfile.ZipFile(place / name / "model.keras") for name in ("colour", "grey"))
+    with next(files) as good, next(files) as other, zipfile.ZipFile(tmp_path / "odd" / "model.keras", "w") as odd:
+        for name in good.namelist():
+            odd.writestr(name, (other if name.endswith(".h5") else good).read(name))
+    with pytest.raises(DataError, match=r"The executors cannot predict: .*The model cannot be loaded: "):
         run_job(spark, tmp_path, tmp_path / "out", "--input", str(place / "photos"), "--overwrite", model="odd")
     assert sorted(storage.children(tmp_path.as_uri())) == ["odd", "out"]
     assert [row["id"] for row in spark.read.parquet(str(tmp_path / "out")).collect()] == ["a.JPG"]

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pytest
 
-from job_runs import COUNTS, SHARDS, TRAIN, put, tiny_dataset
+from job_runs import COUNTS, EVALUATE, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
+from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.run import Position, RunRecord
 from slotwise.localcluster.cluster import LocalCluster
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 # A reader of model.keras and of shards that has nothing but Keras and TensorFlow.
-EVALUATE = """
+PLAIN_KERAS = """
 import glob, json, sys
 import keras, tensorflow as tf
 
@@ -86,7 +88,7 @@ def by_plain_keras(two_slots: Trained, local_dataset: Path, tmp_path_factory: py
     """Images, loss and accuracy of each split by the run's model.keras, before anything went on with the run."""
     model = tmp_path_factory.mktemp("model") / "model.keras"
     storage.download(storage.join(two_slots.run, "model.keras"), str(model))
-    done = subprocess.run([sys.executable, "-c", EVALUATE, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", PLAIN_KERAS, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -115,6 +117,23 @@ def test_model_file_gives_the_recorded_accuracies_in_plain_keras(two_slots: Trai
     images, loss, accuracy = by_plain_keras["validation"]
     assert images == COUNTS[1]
     assert (best.validation_loss, best.validation_accuracy) == (pytest.approx(loss, rel=1e-4), pytest.approx(accuracy, abs=1e-9))
+
+
+def test_evaluate_on_the_executors_gives_the_recorded_test_figures(two_slots: Trained, dataset: str, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+    output = storage.join(storage.parent(dataset), "evaluation")
+    done = spark_submit("--master", cluster.master, EVALUATE, "--runs", two_slots.run, "--output", output, "--batch-size", "5", "--confusion-per-class", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert storage.children(output) == ["evaluation.html", "evaluation.json", "evaluation.md"]
+    record = EvaluationRecord.model_validate(storage.read_json(storage.join(output, "evaluation.json")))
+    (run,) = record.runs
+    assert (run.accuracy, run.images) == (two_slots.record.test_accuracy, two_slots.record.test_images)
+    assert run.loss == pytest.approx(two_slots.record.test_loss, rel=1e-5)
+    assert run.recall == pytest.approx(np.mean([each.recall for each in run.classes]))
+    assert sum(each.images for each in run.classes) == sum(each.images for each in run.reliability) == COUNTS[2]
+    assert [sum(row) for row in run.confusion] == [3, 3, 3, 3]
+    assert run.curves.loss == [epoch.loss for epoch in two_slots.record.epochs]
+    assert len(run.wrong) + len(run.right) == min(len(run.wrong), 12) + min(len(run.right), 12) > 0
+    assert storage.read_text(storage.join(output, "evaluation.md")).rstrip() in done.stdout
 
 
 def test_report_and_checkpoints_lie_beside_the_record(two_slots: Trained) -> None:

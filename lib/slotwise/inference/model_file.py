@@ -47,7 +47,7 @@ def read(run: str) -> ModelFile:
     """
     uri = RunPaths(run).model
     if not (storage.exists(uri) and storage.exists(RunPaths(run).record)):
-        raise UsageError("The run has no model", received=f"--run {run}", accepted="a finished run, with run.json and model.keras")
+        raise UsageError("The run has no model", received=run, accepted="a finished run, with run.json and model.keras")
     record, content = runs.load(run), storage.read_bytes(uri)
     description = _description(uri, content)
     layers = description.get("config", {}).get("layers", [])
