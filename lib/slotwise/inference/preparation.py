@@ -13,7 +13,7 @@ import urllib3
 from slotwise.contracts.catalogue import Status
 from slotwise.download.fetch import FetchOptions, fetch, host_of, pool_manager
 from slotwise.download.polite import map_politely
-from slotwise.imaging import ImageFailure, normalise
+from slotwise.imaging import ImageFailure, normalised_jpeg
 
 
 class Prepared(NamedTuple):
@@ -65,7 +65,7 @@ class Preparation:
         if data is None:
             return Prepared(row["id"], None, Status.TOO_LARGE.value, f"{size} bytes are more than {self.options.max_bytes}")
         height, width, channels = self.image_shape
-        image = normalise(data, height=height, width=width, channels=channels, max_pixels=self.max_pixels)
+        image = normalised_jpeg(data, height=height, width=width, channels=channels, max_pixels=self.max_pixels)
         if isinstance(image, ImageFailure):
             return Prepared(row["id"], None, image.status.value, image.error)
-        return Prepared(row["id"], image.image)
+        return Prepared(row["id"], image)

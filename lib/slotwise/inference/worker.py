@@ -58,5 +58,5 @@ def _hold_to_cores() -> None:
         OMP_NUM_THREADS=cores,
         TF_NUM_INTRAOP_THREADS=cores,
         TF_NUM_INTEROP_THREADS=cores,
-        TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     )

@@ -101,6 +101,7 @@ def predict(spark: SparkSession, job: PredictJob) -> Predicted:
         DataError: the input cannot be read or has no rows, the model cannot be loaded, or the rows do not add up; nothing is in place.
     """
     scratch = storage.temporary(job.settings.output)
+    written = storage.join(scratch, "predictions")  # Spark's readers take the temporary name itself for hidden
     try:
         with session.settings(spark, _READING), failed_tasks_unsaid(spark):
             with session.phase(spark, "look at the input"):
@@ -110,11 +111,11 @@ def predict(spark: SparkSession, job: PredictJob) -> Predicted:
                 raise DataError(f"There is no row in {job.settings.input}")
             began = time.monotonic()
             with session.phase(spark, "predict"):
-                model_seconds = _classify(spark, job, given, number, scratch)
+                model_seconds = _classify(spark, job, given, number, written)
             seconds = time.monotonic() - began
             with session.phase(spark, "count predictions"):
-                lost = _counts(spark, scratch, number)
-        storage.replace_directory(scratch, job.settings.output)
+                lost = _counts(spark, written, number)
+        storage.replace_directory(written, job.settings.output)
     except (Py4JJavaError, PySparkException) as error:
         raise DataError(f"The executors cannot predict: {reason(error)}") from error
     finally:

@@ -155,7 +155,7 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
 
 def reliability(bins: Sequence[tuple[float, float, float | None]], y_label: str) -> Figure:
     """For each bin of confidence (from, to, accuracy or None) its accuracy, beside the dashed line where both are equal; 0 to 1."""
-    figure, plot = axes(y_label, "confidence", width=4.0, height=4.0)
+    figure, plot = axes(y_label, "confidence", width=5.0, height=5.2)
     for low, high, accuracy in bins:
         if accuracy is not None:
             plot.bar(low, accuracy, high - low, align="edge", color=COLOURS[0], alpha=0.75, edgecolor=COLOURS[0])

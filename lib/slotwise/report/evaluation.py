@@ -41,7 +41,7 @@ def run_names(record: EvaluationRecord) -> list[str]:
 
 def run_columns(record: EvaluationRecord) -> list[str]:
     top = [f"Top-{record.top_k} accuracy"]
-    return ["Run", "Model", "Engine", "Slots", "Seed", "Images", "Accuracy", *top, "Loss", "Precision", "Recall", "F1", "Calibration error", "Images/s"]
+    return ["Run", "Model", "Engine", "Slots", "Seed", "Accuracy", *top, "Loss", "Precision", "Recall", "F1", "Calibration error", "Images/s"]
 
 
 def run_cells(record: EvaluationRecord) -> list[list[str]]:
@@ -53,7 +53,6 @@ def run_cells(record: EvaluationRecord) -> list[list[str]]:
             run.engine,
             str(run.slots),
             wording.value(run.seed),
-            f"{run.images:,}",
             wording.percent(run.accuracy),
             wording.percent(run.top_k_accuracy),
             wording.number(run.loss, 4),
