@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from job_runs import COUNTS, EVALUATE, SHARDS, TRAIN, put, tiny_dataset
+from datasets import draw
+from job_runs import COUNTS, EVALUATE, PREDICT, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
 from slotwise.contracts.evaluation import EvaluationRecord
@@ -134,6 +137,25 @@ def test_evaluate_on_the_executors_gives_the_recorded_test_figures(two_slots: Tr
     assert run.curves.loss == [epoch.loss for epoch in two_slots.record.epochs]
     assert len(run.wrong) + len(run.right) == min(len(run.wrong), 12) + min(len(run.right), 12) > 0
     assert storage.read_text(storage.join(output, "evaluation.md")).rstrip() in done.stdout
+
+
+def test_predict_on_the_executors_takes_a_folder_on_hdfs(two_slots: Trained, dataset: str, cluster: LocalCluster, spark_submit: SparkSubmit, tmp_path: Path) -> None:
+    names = [f"a b/{number}.jpg" for number in range(20)]
+    for number, name in enumerate(names):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(draw(number, number % 4, (20, 30)) if number else b"no picture")
+    photos, output = (storage.join(storage.parent(dataset), name) for name in ("photos", "predictions"))
+    put(tmp_path / "photos", photos)
+    done = spark_submit("--master", cluster.master, "--conf", "spark.cores.max=1", PREDICT, "--run", two_slots.run, "--input", photos, "--output", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 rows = 19 predicted + 1 not (1 not-an-image)" in done.stdout
+    assert not [name for name in storage.children(storage.parent(output)) if name.startswith(".predictions")]
+    parts = [storage.read_bytes(storage.join(output, name)) for name in storage.children(output) if name.endswith(".parquet")]
+    rows = [row for part in parts for row in pq.ParquetFile(pa.BufferReader(part)).read(use_threads=False).to_pylist()]
+    assert sorted(row["id"] for row in rows) == sorted(names)
+    assert [row["id"] for row in rows if row["status"] != "predicted"] == ["a b/0.jpg"]
+    assert {row["class"] for row in rows} <= {None, *two_slots.record.class_names}
 
 
 def test_report_and_checkpoints_lie_beside_the_record(two_slots: Trained) -> None:
