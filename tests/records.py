@@ -17,7 +17,7 @@ from slotwise.contracts.sample import Sample
 from slotwise.evaluate.answers import Selection, answers, keep
 from slotwise.evaluate.answers import kept as all_kept
 from slotwise.evaluate.tally import tally
-from slotwise.evaluate.write import evaluated_run
+from slotwise.evaluate.write import Findings, evaluated_run
 
 SETTINGS = {
     "batch_size": 64,
@@ -114,7 +114,7 @@ def evaluation_record(names: list[str], *, runs: int = 1, command: str = "evalua
         kept = keep([all_kept(answers(samples, logits))], Selection(4, None))
         record = run_record(slots=number + 1, class_names=names)
         uri = f"file:///runs/run-{number}"
-        evaluated.append(evaluated_run(uri, record, tally(logits, labels), kept, names=names, top_k=2, per_class=None, seconds=2.0))
+        evaluated.append(evaluated_run(uri, record, Findings(tally(logits, labels), kept, 2.0), names=names, top_k=2, per_class=None))
     content = EvaluationRecord(
         version=1, created="2026-01-02T03:04:05+00:00", command=command, dataset="file:///data/demo", dataset_fingerprint="f" * 64, split="test",
         images=images, class_names=names, top_k=2, confusion_per_class=None, runs=evaluated,

@@ -132,6 +132,13 @@ def test_one_epoch_and_no_one_slot_run_still_make_pages() -> None:
     assert "Speed-up against 1 slot" not in html
 
 
+def test_a_confusion_matrix_of_too_many_classes_is_left_to_the_json() -> None:
+    record, images = evaluation_record([f"class {number}" for number in range(61)])
+    html = evaluation_report(record, images)
+    assert "The matrix of 61 classes is in evaluation.json" in html
+    assert "shaded by their shares" not in html
+
+
 def test_the_frame_escapes_titles_and_keeps_the_html_of_sections() -> None:
     html = page(EVIL, [Section("A & B", "<p>kept</p>")])
     assert EVIL not in html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from slotwise import storage
 from slotwise.contracts.evaluation import Curves, EvaluatedRun, EvaluationRecord, ExampleRecord
@@ -27,14 +28,18 @@ def refuse_existing(output: str, *, overwrite: bool) -> None:
         raise UsageError("There is an evaluation already", received=f"--output {output}", accepted="--overwrite, or another --output")
 
 
-def evaluated_run(uri: str, record: RunRecord, tally: Tally, kept: Kept, *, names: Sequence[str], top_k: int, per_class: int | None, seconds: float) -> EvaluatedRun:
-    """The figures of one run.
+@dataclass(frozen=True)
+class Findings:
+    """Of one run: sums over all images, the images kept, and the seconds that the evaluation took."""
 
-    Args:
-        tally: the sums over all images.
-        kept: the examples, and the images that the confusion matrix counts if `per_class` is not None.
-        seconds: what the evaluation took.
-    """
+    tally: Tally
+    kept: Kept
+    seconds: float
+
+
+def evaluated_run(uri: str, record: RunRecord, found: Findings, *, names: Sequence[str], top_k: int, per_class: int | None) -> EvaluatedRun:
+    """The figures of one run; where `per_class` is not None, the confusion matrix counts the images kept for it."""
+    tally, kept = found.tally, found.kept
     classes = class_metrics(tally.confusion, names)
     confusion = tally.confusion if per_class is None else kept.confusion(len(names))
     images = tally.images
@@ -59,8 +64,8 @@ def evaluated_run(uri: str, record: RunRecord, tally: Tally, kept: Kept, *, name
         wrong=[_example(answer, names) for answer in kept.wrong],
         right=[_example(answer, names) for answer in kept.right],
         curves=_curves(record),
-        seconds=seconds,
-        images_per_second=images / seconds,
+        seconds=found.seconds,
+        images_per_second=images / found.seconds,
     )
 
 

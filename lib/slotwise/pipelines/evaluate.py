@@ -19,9 +19,9 @@ from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.evaluation import VERSION, EvaluationRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.evaluate.answers import Kept, Selection, keep
-from slotwise.evaluate.tally import Tally, total
-from slotwise.evaluate.write import evaluated_run, refuse_existing, write
+from slotwise.evaluate.answers import Selection, keep
+from slotwise.evaluate.tally import total
+from slotwise.evaluate.write import Findings, evaluated_run, refuse_existing, write
 from slotwise.inference import model_file
 from slotwise.inference.model_file import ModelFile
 from slotwise.inference.shard import EvaluateTask
@@ -42,15 +42,6 @@ class EvaluationJob:
     dataset: str
     record: DatasetRecord
     top_k: int
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Of one run: sums over all images, the images kept, and the seconds that it took."""
-
-    tally: Tally
-    kept: Kept
-    seconds: float
 
 
 def check(settings: EvaluateSettings) -> EvaluationJob:
@@ -120,9 +111,7 @@ def evaluate(spark: SparkSession, job: EvaluationJob, command: Sequence[str]) ->
         top_k=job.top_k,
         confusion_per_class=settings.confusion_per_class,
         runs=[
-            evaluated_run(
-                model.run, model.record, found.tally, found.kept, names=names, top_k=job.top_k, per_class=settings.confusion_per_class, seconds=found.seconds
-            )
+            evaluated_run(model.run, model.record, found, names=names, top_k=job.top_k, per_class=settings.confusion_per_class)
             for model, found in zip(job.models, findings, strict=True)
         ],
     )

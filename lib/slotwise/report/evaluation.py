@@ -13,6 +13,9 @@ from slotwise.report.page import Section, page
 CLASS_COLUMNS = ("Class", "Images", "Precision", "Recall", "F1")
 PAIR_COLUMNS = ("True class", "Taken for", "Images", "Share of the class")
 
+# A matrix of more classes is neither legible nor, with its square of cells, quickly shown.
+_MOST_CLASSES = 60
+
 
 def evaluation_report(record: EvaluationRecord, images: Mapping[str, bytes]) -> str:
     """`OUTPUT/evaluation.html` as one self-contained HTML page.
@@ -109,18 +112,24 @@ def _curves(record: EvaluationRecord, names: Sequence[str]) -> dict[str, charts.
 
 
 def _run_sections(record: EvaluationRecord, run: EvaluatedRun, of: str, images: Mapping[str, bytes]) -> list[Section]:
-    names = record.class_names
-    matrix = fragments.table(("True class", *names), [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, run.confusion, strict=True)])
     bins = [(each.low, each.high, each.accuracy) for each in run.reliability]
     pairs = fragments.table(PAIR_COLUMNS, pair_cells(run), texts=2) if run.confused else fragments.paragraphs("No image was taken for another class.")
     return [
         Section(f"Classes{of}", fragments.table(CLASS_COLUMNS, class_cells(run))),
-        Section(f"Confusion{of}", fragments.figures({f"Confusion{of}: rows are true classes, shaded by their shares": charts.matrix(run.confusion, names)}) + matrix),
+        Section(f"Confusion{of}", _confusion(run, record.class_names, of)),
         Section(f"Most confused{of}", pairs),
         Section(f"Calibration{of}", fragments.figures({f"Reliability{of}: accuracy of the images of each confidence": charts.reliability(bins, "accuracy")})),
         Section(f"Wrong answers{of}", _pictures(run.wrong, images) + fragments.paragraphs("The mistakes that the model was surest of.")),
         Section(f"Right answers{of}", _pictures(run.right, images) + fragments.paragraphs("Drawn by the hash of their ids.")),
     ]
+
+
+def _confusion(run: EvaluatedRun, names: Sequence[str], of: str) -> str:
+    if len(names) > _MOST_CLASSES:
+        return fragments.paragraphs(f"The matrix of {len(names):,} classes is in evaluation.json.")
+    cells = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, run.confusion, strict=True)]
+    picture = {f"Confusion{of}: rows are true classes, shaded by their shares": charts.matrix(run.confusion, names)}
+    return fragments.figures(picture) + fragments.table(("True class", *names), cells)
 
 
 def _pictures(examples: Sequence[ExampleRecord], images: Mapping[str, bytes]) -> str:
