@@ -16,7 +16,7 @@ from slotwise.contracts.sample import Sample
 from slotwise.formats import tfrecord
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
-TRAIN, COMPARE, PREPARE, AUDIT, STUDY = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study"))
+TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate"))
 
 SHARDS = 4
 # None of them a multiple of the shards: slots hold unequal parts, and one has no sample in a last step of 16.

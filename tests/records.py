@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
+import numpy as np
+
+from datasets import draw
 from slotwise import storage
+from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, AuditRecord, EpochRecord, RunRecord, SlotRecord
+from slotwise.contracts.sample import Sample
+from slotwise.evaluate.answers import Selection, answers, keep
+from slotwise.evaluate.answers import kept as all_kept
+from slotwise.evaluate.tally import tally
+from slotwise.evaluate.write import Findings, evaluated_run
 
 SETTINGS = {
     "batch_size": 64,
@@ -77,8 +88,35 @@ def run_record(*, slots: int = 1, epochs: int = 3, settings: dict[str, Any] | No
     return RunRecord(**{**values, **fields})
 
 
+def write_model(uri: str, model: Any) -> None:
+    """Stores a Keras model as a finished run's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        local = os.path.join(scratch, "model.keras")
+        model.save(local)
+        storage.upload(local, RunPaths(storage.normalise(uri)).model)
+
+
 def write_run(uri: str, record: RunRecord) -> str:
     """Stores a record as a finished run's; returns the run's URI."""
     uri = storage.normalise(uri)
     storage.write_json(RunPaths(uri).record, record.model_dump(mode="json"))
     return uri
+
+
+def evaluation_record(names: list[str], *, runs: int = 1, command: str = "evaluate", images: int = 60) -> tuple[EvaluationRecord, dict[str, bytes]]:
+    """An evaluation of drawn answers, half of them right, and the pictures of its examples."""
+    random = np.random.default_rng(2)
+    labels = random.integers(0, len(names), images)
+    samples = [Sample(f"test-{number}", int(label), draw(number, int(label), (16, 16))) for number, label in enumerate(labels)]
+    evaluated = []
+    for number in range(runs):
+        logits = random.normal(0, 1, (images, len(names))) + np.eye(len(names))[labels]
+        kept = keep([all_kept(answers(samples, logits))], Selection(4, None))
+        record = run_record(slots=number + 1, class_names=names)
+        uri = f"file:///runs/run-{number}"
+        evaluated.append(evaluated_run(uri, record, Findings(tally(logits, labels), kept, 2.0), names=names, top_k=2, per_class=None))
+    content = EvaluationRecord(
+        version=1, created="2026-01-02T03:04:05+00:00", command=command, dataset="file:///data/demo", dataset_fingerprint="f" * 64, split="test",
+        images=images, class_names=names, top_k=2, confusion_per_class=None, runs=evaluated,
+    )  # fmt: skip
+    return content, {sample.id: sample.image for sample in samples}

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from slotwise import storage
 from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
 from slotwise.download import cache
-from slotwise.download.stage import _shares, gather_bytes, gather_urls, outcome
+from slotwise.download.stage import gather_bytes, gather_urls, outcome, shares
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.demo.faults import FAILURES, FAULTS
 from slotwise.sources.demo.server import FaultyServer
@@ -144,6 +144,6 @@ def test_chunks_are_written_by_number_size_and_age(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("urls", "cores", "per_host", "expected"), [(100_000, 4, 32, (100, 8)), (1_600, 2, 32, (12, 16)), (20_000, 64, 8, (8, 1)), (3, 2, 32, (2, 16)), (0, 2, 32, (1, 16)), (1, 8, 4, (1, 1)), (100, 2, 1, (1, 1))])
 def test_shares_keep_the_limit_per_host(urls: int, cores: int, per_host: int, expected: tuple[int, int]) -> None:
-    tasks, share = _shares(urls, cores, per_host)
+    tasks, share = shares(urls, cores, per_host)
     assert (tasks, share) == expected
     assert min(tasks, cores) * share <= per_host

@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from job_runs import COUNTS, SHARDS, TRAIN, put, tiny_dataset
+from datasets import draw
+from job_runs import COUNTS, EVALUATE, PREDICT, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
+from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.run import Position, RunRecord
 from slotwise.localcluster.cluster import LocalCluster
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 # A reader of model.keras and of shards that has nothing but Keras and TensorFlow.
-EVALUATE = """
+PLAIN_KERAS = """
 import glob, json, sys
 import keras, tensorflow as tf
 
@@ -86,7 +91,7 @@ def by_plain_keras(two_slots: Trained, local_dataset: Path, tmp_path_factory: py
     """Images, loss and accuracy of each split by the run's model.keras, before anything went on with the run."""
     model = tmp_path_factory.mktemp("model") / "model.keras"
     storage.download(storage.join(two_slots.run, "model.keras"), str(model))
-    done = subprocess.run([sys.executable, "-c", EVALUATE, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", PLAIN_KERAS, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -115,6 +120,42 @@ def test_model_file_gives_the_recorded_accuracies_in_plain_keras(two_slots: Trai
     images, loss, accuracy = by_plain_keras["validation"]
     assert images == COUNTS[1]
     assert (best.validation_loss, best.validation_accuracy) == (pytest.approx(loss, rel=1e-4), pytest.approx(accuracy, abs=1e-9))
+
+
+def test_evaluate_on_the_executors_gives_the_recorded_test_figures(two_slots: Trained, dataset: str, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+    output = storage.join(storage.parent(dataset), "evaluation")
+    done = spark_submit("--master", cluster.master, EVALUATE, "--runs", two_slots.run, "--output", output, "--batch-size", "5", "--confusion-per-class", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert storage.children(output) == ["evaluation.html", "evaluation.json", "evaluation.md"]
+    record = EvaluationRecord.model_validate(storage.read_json(storage.join(output, "evaluation.json")))
+    (run,) = record.runs
+    assert (run.accuracy, run.images) == (two_slots.record.test_accuracy, two_slots.record.test_images)
+    assert run.loss == pytest.approx(two_slots.record.test_loss, rel=1e-5)
+    assert run.recall == pytest.approx(np.mean([each.recall for each in run.classes]))
+    assert sum(each.images for each in run.classes) == sum(each.images for each in run.reliability) == COUNTS[2]
+    assert [sum(row) for row in run.confusion] == [3, 3, 3, 3]
+    assert run.curves.loss == [epoch.loss for epoch in two_slots.record.epochs]
+    assert len(run.wrong) + len(run.right) == min(len(run.wrong), 12) + min(len(run.right), 12) > 0
+    assert storage.read_text(storage.join(output, "evaluation.md")).rstrip() in done.stdout
+
+
+def test_predict_on_the_executors_takes_a_folder_on_hdfs(two_slots: Trained, dataset: str, cluster: LocalCluster, spark_submit: SparkSubmit, tmp_path: Path) -> None:
+    names = [f"a b/{number}.jpg" for number in range(20)]
+    for number, name in enumerate(names):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(draw(number, number % 4, (20, 30)) if number else b"no picture")
+    photos, output = (storage.join(storage.parent(dataset), name) for name in ("photos", "predictions"))
+    put(tmp_path / "photos", photos)
+    done = spark_submit("--master", cluster.master, "--conf", "spark.cores.max=1", PREDICT, "--run", two_slots.run, "--input", photos, "--output", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 rows = 19 predicted + 1 not (1 not-an-image)" in done.stdout
+    assert not [name for name in storage.children(storage.parent(output)) if name.startswith(".predictions")]
+    parts = [storage.read_bytes(storage.join(output, name)) for name in storage.children(output) if name.endswith(".parquet")]
+    rows = [row for part in parts for row in pq.ParquetFile(pa.BufferReader(part)).read(use_threads=False).to_pylist()]
+    assert sorted(row["id"] for row in rows) == sorted(names)
+    assert [row["id"] for row in rows if row["status"] != "predicted"] == ["a b/0.jpg"]
+    assert {row["class"] for row in rows} <= {None, *two_slots.record.class_names}
 
 
 def test_report_and_checkpoints_lie_beside_the_record(two_slots: Trained) -> None:

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SECTIONS = ("prepare", "training", "train_distributed", "compare", "study", "audit")
+SECTIONS = ("prepare", "training", "train_distributed", "compare", "study", "audit", "predict", "evaluate")
 
 
 class Settings(BaseModel):

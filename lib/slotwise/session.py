@@ -80,6 +80,19 @@ def phase(spark: SparkSession, title: str) -> Iterator[None]:
             context.setLocalProperty(key, value)  # type: ignore[arg-type]
 
 
+@contextmanager
+def settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
+    """Sets SQL settings for what is started inside; afterwards they are as before."""
+    before = {key: spark.conf.get(key) for key in values}
+    for key, value in values.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, earlier in before.items():
+            spark.conf.set(key, str(earlier))
+
+
 class _CallSite(SCCallSiteSync):
     """pyspark's own way to name a stage, with our words in place of "collect at file.py:12"."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,3 +25,10 @@ def failed_tasks_unsaid(spark: SparkSession) -> Iterator[None]:
     yield
     for name, level in levels.items():
         log4j.core.config.Configurator.setLevel(name, level)
+
+
+def reason(error: Exception) -> str:
+    """The line of a Spark failure that says what happened in the executor's Python, else its first line."""
+    lines = str(error).splitlines()
+    python = [line for line in lines if re.match(r"(?!org\.|java\.|py4j\.)[A-Za-z_][\w.]*(Error|Exception)\b", line)]
+    return (python or lines)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from py4j.protocol import Py4JJavaError
@@ -12,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from slotwise import storage
 from slotwise.cluster import placement
-from slotwise.cluster.console import failed_tasks_unsaid
+from slotwise.cluster.console import failed_tasks_unsaid, reason
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError, UsageError
 from slotwise.session import phase
@@ -95,7 +94,7 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
         with phase(spark, "check executors"), failed_tasks_unsaid(spark):
             seen = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
     except (Py4JJavaError, PySparkException) as error:
-        raise DataError(f"The executors cannot run slotwise ({_reason(error)}). Give them the same environment as the driver (see conf/ and docker/)") from error
+        raise DataError(f"The executors cannot run slotwise ({reason(error)}). Give them the same environment as the driver (see conf/ and docker/)") from error
     for versions, readable in seen:
         different = [name for name in expected if versions.get(name) != expected[name]]
         if different:
@@ -103,13 +102,6 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
             raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. Give both the same environment (see conf/ and docker/)")
         if not readable:
             raise DataError(f"An executor cannot read {DatasetPaths(dataset).record}. On a cluster the dataset has to be on storage that all executors reach")
-
-
-def _reason(error: Exception) -> str:
-    """The line of a Spark failure that says what happened in the executor's Python, else its first line."""
-    lines = str(error).splitlines()
-    python = [line for line in lines if re.match(r"(?!org\.|java\.|py4j\.)[A-Za-z_][\w.]*(Error|Exception)\b", line)]
-    return (python or lines)[0]
 
 
 def _is_true(conf: SparkConf, key: str) -> bool:

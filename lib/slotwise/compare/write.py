@@ -15,6 +15,7 @@ from slotwise.contracts.paths import ComparisonPaths
 from slotwise.errors import UsageError
 from slotwise.report import wording
 from slotwise.report.comparison import comparison_report
+from slotwise.report.markdown import table as markdown_table
 
 
 class Published(NamedTuple):
@@ -107,22 +108,8 @@ def markdown(record: ComparisonRecord) -> str:
     """The comparison as a person reads it in a terminal or on a code host."""
     lines = [f"# {record.model}: {wording.row_names(record)}", ""]
     lines += [f"{wording.count(len(record.runs), 'run')} of {wording.count(record.epochs, 'epoch')} on {record.dataset}.", ""]
-    lines += _table(wording.COLUMNS, [wording.row_cells(row) for row in record.rows])
+    lines += markdown_table(wording.COLUMNS, [wording.row_cells(row) for row in record.rows])
     lines += ["", *(f"- {note}" for note in wording.notes(record)), "", "## Runs", ""]
-    lines += _table(wording.RUN_COLUMNS, [wording.run_cells(run) for run in record.runs])
+    lines += markdown_table(wording.RUN_COLUMNS, [wording.run_cells(run) for run in record.runs])
     lines += ["", "## Made with", "", "```", record.command, "```", ""]
     return "\n".join(lines)
-
-
-def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *cells)]
-    widths = [max(len(row[column]) for row in escaped) for column in range(len(columns))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
-    return [line(escaped[0]), f"|{rule}|", *map(line, escaped[1:])]
-
-

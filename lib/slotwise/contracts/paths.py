@@ -1,4 +1,4 @@
-"""Every file of a dataset, a run and a comparison by name, so that no path is put together elsewhere."""
+"""Every file of a dataset, a run, a comparison and an evaluation by name, so that no path is put together elsewhere."""
 
 from __future__ import annotations
 
@@ -112,3 +112,22 @@ class ComparisonPaths:
     @property
     def html(self) -> str:
         return storage.join(self.root, "comparison.html")
+
+
+@dataclass(frozen=True)
+class EvaluationPaths:
+    """Files of an evaluation; `root` is its URI."""
+
+    root: str
+
+    @property
+    def json(self) -> str:
+        return storage.join(self.root, "evaluation.json")
+
+    @property
+    def markdown(self) -> str:
+        return storage.join(self.root, "evaluation.md")
+
+    @property
+    def html(self) -> str:
+        return storage.join(self.root, "evaluation.html")

@@ -14,7 +14,7 @@ import urllib3
 from urllib3 import exceptions as errors
 
 from slotwise.contracts.catalogue import Status
-from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.fetch import FetchSettings
 
 MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
@@ -40,7 +40,7 @@ class FetchOptions:
     """A server that asks by Retry-After for more than this is not asked again."""
 
     @classmethod
-    def of(cls, settings: PrepareSettings) -> FetchOptions:
+    def of(cls, settings: FetchSettings) -> FetchOptions:
         mirrors = tuple((source, target) for source, _, target in (pair.partition("=") for pair in settings.mirror))
         return cls(settings.connect_timeout, settings.read_timeout, settings.total_timeout, settings.retries, settings.max_bytes, mirrors)
 

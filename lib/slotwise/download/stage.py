@@ -5,8 +5,6 @@ Images go from the executors straight into the cache and are read from there; al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +20,7 @@ from slotwise.download.records import ATTEMPT_FIELDS, FAILURE_SCHEMA, IMAGE_FIEL
 from slotwise.download.tasks import FetchTask, NormaliseTask
 from slotwise.errors import UsageError
 from slotwise.session import phase
+from slotwise.session import settings as session_settings
 from slotwise.settings.prepare import PrepareSettings
 
 Value = TypeVar("Value")
@@ -33,8 +32,8 @@ _FEWEST_URLS_A_TASK = 100
 _TASKS_A_CORE = 6
 # Up to here the narrow table goes to every task, and no image is shuffled: 200 bytes a row are 200 MB.
 _BROADCAST_ROWS = 1_000_000
-# Rows of an Arrow batch that hold whole image files, of max_bytes each at the worst.
-_FILES_A_BATCH = 16
+# Rows of an Arrow batch hold whole image files, of max_bytes each at the worst.
+SMALL_BATCHES = {"spark.sql.execution.arrow.maxRecordsPerBatch": "16"}
 _COLUMNS = columns_of(GATHERED_SCHEMA)
 
 
@@ -86,7 +85,7 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, settings: PrepareSe
     size = F.length("image").cast("long")
     rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
     target = storage.join(staging, "gathered")
-    with phase(spark, "read images"), _small_batches(spark), reported(spark.sparkContext, "read", candidates.select("id").count()) as counters:
+    with phase(spark, "read images"), session_settings(spark, SMALL_BATCHES), reported(spark.sparkContext, "read", candidates.select("id").count()) as counters:
         task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
         rows.mapInArrow(task, GATHERED_SCHEMA).write.parquet(storage.for_spark(target))
     return spark.read.schema(GATHERED_SCHEMA).parquet(storage.for_spark(target, pattern=True))
@@ -94,7 +93,7 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, settings: PrepareSe
 
 def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:
     """Fetches each of `missing` (key, url) once; images go to the cache directory, failures to a table at `target`."""
-    tasks, per_host = _shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
+    tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
     height, width = _size(settings)
     if number:
         with reported(spark.sparkContext, "download", number) as counters:
@@ -105,14 +104,14 @@ def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: Pre
     return spark.read.schema(FAILURE_SCHEMA).parquet(storage.for_spark(target, pattern=True))
 
 
-def _shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
+def shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
     """Number of tasks, and connections to one host that each may hold, so that those running at a time keep `per_host` together.
 
-    >>> _shares(100_000, cores=4, per_host=32)
+    >>> shares(100_000, cores=4, per_host=32)
     (100, 8)
-    >>> _shares(1_600, cores=2, per_host=32)
+    >>> shares(1_600, cores=2, per_host=32)
     (12, 16)
-    >>> _shares(20_000, cores=64, per_host=8)
+    >>> shares(20_000, cores=64, per_host=8)
     (8, 1)
     """
     if per_host < cores:
@@ -146,17 +145,6 @@ def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept:
     bad = ends.where(F.col("file").isNull())
     bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
     return images.unionByName(bad)
-
-
-@contextmanager
-def _small_batches(spark: SparkSession) -> Iterator[None]:
-    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = spark.conf.get(key)
-    spark.conf.set(key, str(_FILES_A_BATCH))
-    try:
-        yield
-    finally:
-        spark.conf.set(key, str(before))
 
 
 def _size(settings: PrepareSettings) -> tuple[int, int]:

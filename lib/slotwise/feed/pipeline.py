@@ -65,7 +65,7 @@ def training_batches(
     done = sum(order.sizes[:first_step])
 
     def load(at: tf.Tensor, label: tf.Tensor, key: tf.Tensor, place: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = _decode(records.image(at), image_shape)
+        image = decode(records.image(at), image_shape)
         # The record is worked out from what was loaded, so that the audit tells of the image itself.
         return (augment(image, key, augmentation) if augmentation else image), label, key, tf.stack([place, at - first])
 
@@ -80,13 +80,14 @@ def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], 
 
     def load(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = tf.io.parse_single_example(record, _FEATURES)
-        return _decode(features["image"], image_shape), features["label"]
+        return decode(features["image"], image_shape), features["label"]
 
     samples = tf.data.TFRecordDataset(list(paths), buffer_size=1 << 20).map(load, num_parallel_calls=threads, deterministic=True)
     return samples.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
 
 
-def _decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """The pixels of a JPEG (scalar string) of just this shape, uint8 [height, width, channels]."""
     # The accurate transform, not the fast default: what a slot sees must not depend on the machine's JPEG library settings.
     image = tf.io.decode_jpeg(jpeg, channels=image_shape[2], dct_method="INTEGER_ACCURATE")
     return tf.ensure_shape(image, image_shape)

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 INK = "black"
 """The page shows black as its own text colour, light or dark."""
 COLOURS = ("#3b8fd4", "#e0812d", "#3fa36b", "#d1556a", "#9277d6", "#9a8a3a")
+
+_NUMBERED_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,41 @@ def stacked_shares(shares: Mapping[str, Sequence[float]], y_label: str) -> Figur
     plot.set_ylim(0, 100)
     plot.set_xlim(0.4, max(len(epochs) + 0.6, 2.6))
     _whole_numbers(plot)
+    _legend(plot)
+    return figure
+
+
+def matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
+    """A confusion matrix: each row, a true class, is shaded by its shares, and says its numbers where there is room for them."""
+    side = max(4.0, 0.42 * len(names) + 2)
+    figure, plot = axes("true class", "taken for", width=side, height=side)
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    shades = LinearSegmentedColormap.from_list("shares", [(*to_rgb(COLOURS[0]), 0.0), (*to_rgb(COLOURS[0]), 1.0)])
+    plot.pcolormesh(shares, cmap=shades, vmin=0, vmax=1)
+    if len(names) <= _NUMBERED_CLASSES:
+        for i, row in enumerate(counts):
+            for j, count in enumerate(row):
+                if count:
+                    plot.text(j + 0.5, i + 0.5, f"{count:,}", ha="center", va="center", color=INK, fontsize=8)
+    middles = [place + 0.5 for place in range(len(names))]
+    plot.set_xticks(middles, names, rotation=90, fontsize=8)
+    plot.set_yticks(middles, names, fontsize=8)
+    plot.grid(False)
+    plot.invert_yaxis()
+    plot.set_aspect("equal")
+    return figure
+
+
+def reliability(bins: Sequence[tuple[float, float, float | None]], y_label: str) -> Figure:
+    """For each bin of confidence (from, to, accuracy or None) its accuracy, beside the dashed line where both are equal; 0 to 1."""
+    figure, plot = axes(y_label, "confidence", width=5.0, height=5.2)
+    for low, high, accuracy in bins:
+        if accuracy is not None:
+            plot.bar(low, accuracy, high - low, align="edge", color=COLOURS[0], alpha=0.75, edgecolor=COLOURS[0])
+    plot.plot([0, 1], [0, 1], "--", color=INK, linewidth=1.4, label="calibrated")
+    plot.set_xlim(0, 1)
+    plot.set_ylim(0, 1)
+    plot.set_aspect("equal")
     _legend(plot)
     return figure
 

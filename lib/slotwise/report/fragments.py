@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +21,9 @@ _TABLE = """<div class="scroll"><table><thead><tr>{% for column in columns %}<th
 {% endfor %}</tbody></table></div>"""
 
 _FIGURES = """<div class="figures">{% for caption, svg in figures.items() %}<figure>{{ svg }}<figcaption>{{ caption }}</figcaption></figure>{% endfor %}</div>"""
+
+_PICTURES = """<div class="pictures">{% for picture in pictures %}<figure><img src="data:image/jpeg;base64,{{ picture.base64 }}" alt="{{ picture.title }}">
+<figcaption>{{ picture.title }}{% for line in picture.lines %}<br>{{ line }}{% endfor %}</figcaption></figure>{% endfor %}</div>"""
 
 _PARAGRAPHS = "{% for text in texts %}<p>{{ text }}</p>{% endfor %}"
 
@@ -38,6 +43,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int =
 def figures(by_caption: Mapping[str, Figure]) -> str:
     """Plots beside each other as far as the page is wide."""
     return _render(_FIGURES, figures={caption: Markup(figure_svg(figure, label=caption)) for caption, figure in by_caption.items()})
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A JPEG with a title and further lines below it."""
+
+    jpeg: bytes
+    title: str
+    lines: Sequence[str]
+
+    @property
+    def base64(self) -> str:
+        return b64encode(self.jpeg).decode()
+
+
+def pictures(items: Sequence[Picture]) -> str:
+    """Small pictures beside each other, their bytes in the page itself."""
+    return _render(_PICTURES, pictures=items)
 
 
 def paragraphs(*texts: str) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import model_validator
 
 from slotwise import storage
-from slotwise.config import Settings, option
+from slotwise.config import option
 from slotwise.errors import UsageError
+from slotwise.settings.fetch import FetchSettings
 from slotwise.settings.types import CommaSeparated, ImageSize, Uri
 
 Source = Literal["demo", "covers", "cifar10", "fashion-mnist", "folder"]
@@ -26,7 +27,7 @@ SOURCE_DEFAULTS: dict[str, tuple[int | None, int | None, tuple[int, int], Balanc
 _GREY = ("fashion-mnist",)
 
 
-class PrepareSettings(Settings):
+class PrepareSettings(FetchSettings):
     """What to make a dataset from, and how."""
 
     job: ClassVar[str] = "prepare"
@@ -58,16 +59,6 @@ class PrepareSettings(Settings):
     max_failed: float = option(0.2, "share of failed downloads above which the job gives up", accepted="a number from 0 to 1", metavar="SHARE", ge=0, le=1)
     reserve: float = option(0.3, "extra share of images fetched per class, to stand in for failed ones", accepted="a number from 0 to 10", metavar="SHARE", ge=0, le=10)
     category_column: str = option("categories", "covers: column of the class", accepted="a column of the input", metavar="NAME")
-    url_column: str = option("image", "covers: column of the image URL", accepted="a column of the input", metavar="NAME")
-    mirror: list[str] = option([], "covers: fetch URLs that start with FROM from TO instead (ids and cache keep FROM)", accepted="FROM=TO pairs", metavar="FROM=TO")
-    threads: int = option(32, "download threads per task", accepted="a whole number from 1 to 256", metavar="T", ge=1, le=256)
-    per_host: int = option(32, "connections to one host at a time, over all tasks", accepted="a whole number from 1", metavar="C", ge=1)
-    connect_timeout: float = option(5.0, "seconds to wait for a connection", accepted="seconds above 0", metavar="SECONDS", gt=0)
-    read_timeout: float = option(10.0, "seconds to wait for the next bytes", accepted="seconds above 0", metavar="SECONDS", gt=0)
-    total_timeout: float = option(30.0, "seconds one image may take, retries not counted", accepted="seconds above 0", metavar="SECONDS", gt=0)
-    retries: int = option(2, "further tries where one can help (5xx, 429, broken connections)", accepted="a whole number from 0 to 10", metavar="R", ge=0, le=10)
-    max_bytes: int = option(10_000_000, "largest image file taken", accepted="bytes from 1000", metavar="BYTES", ge=1000)
-    max_pixels: int = option(50_000_000, "largest image taken, in pixels", accepted="pixels from 1000", metavar="PIXELS", ge=1000)
 
     @model_validator(mode="after")
     def _check_source(self) -> PrepareSettings:
@@ -77,9 +68,6 @@ class PrepareSettings(Settings):
             raise UsageError("The value of --split is wrong", received=self.split, accepted="three whole numbers that add up to 100, train and test above 0")
         if "" in self.class_pattern:
             raise UsageError("The value of --class-pattern is wrong", received=repr(""), accepted="patterns such as 'Tomato*'")
-        for pair in self.mirror:
-            if "=" not in pair:
-                raise UsageError("The value of --mirror is wrong", received=pair, accepted="FROM=TO")
         return self
 
     @property

@@ -11,14 +11,14 @@ import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import BinaryType, DataType, IntegralType, StructType
+from pyspark.sql.types import IntegralType
 
 from slotwise import storage
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.numbering import numbered, placed
 from slotwise.sources.reading import READ_ERRORS, cause_of
-from slotwise.sources.rows import class_name, png, with_splits
+from slotwise.sources.rows import bytes_column, class_name, png, with_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ACCEPTED = "a directory or file of CIFAR-10: Parquet with image and label, or data_batch_*.bin and test_batch.bin"
@@ -80,14 +80,10 @@ def _unreadable(uri: str, error: Exception) -> DataError:
 
 
 def _image_column(uri: str, table: DataFrame) -> Column:
-    for name in ("image", "img"):
-        if name in table.columns:
-            kind: DataType = table.schema[name].dataType
-            if isinstance(kind, BinaryType):
-                return F.col(name)
-            if isinstance(kind, StructType) and "bytes" in kind.names and isinstance(kind["bytes"].dataType, BinaryType):
-                return F.col(name)["bytes"]
-    raise _lacking(uri, table, "'image' or 'img' of bytes")
+    column = bytes_column(table)
+    if column is None:
+        raise _lacking(uri, table, "'image' or 'img' of bytes")
+    return column
 
 
 def _label_column(uri: str, table: DataFrame) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from slotwise import storage
@@ -22,7 +22,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
         UsageError: as `layout_of`, or there is no image.
     """
     layout = layout_of(settings)
-    files = _files(spark, layout.root)
+    files = image_files(spark, layout.root).drop("length")
     numbers = files.select("path").withColumn("row", F.row_number().over(Window.orderBy("path")).cast("long") - 1)
     if numbers.isEmpty():
         raise UsageError("The class folders hold no images", received=layout.root, accepted=f"files of {', '.join(ENDINGS)}")
@@ -30,13 +30,14 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     return _catalogue(files.join(F.broadcast(numbers), "path"), layout)
 
 
-def _files(spark: SparkSession, root: str) -> DataFrame:
+def image_files(spark: SparkSession, root: str) -> DataFrame:
+    """`path` (as Spark spells it), `length` in bytes and `content` of every image file at any depth below a directory."""
     patterns = ("".join(f"[{letter}{letter.upper()}]" for letter in ending) for ending in ENDINGS)
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", f"*.{{{','.join(patterns)}}}")
-    files = reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
+    files = reader.load(storage.for_spark(root, pattern=True)).select("path", "length", "content")
     # Spark's reader passes over files of no bytes; here they are rows like any other, and end as unreadable.
     found = [uri for uri in storage.empty_files(root) if _is_visible_image(uri[len(root) + 1 :])]
-    empty = [(storage.for_spark(uri).replace("file:///", "file:/"), bytearray()) for uri in found]  # as Spark spells paths
+    empty = [(storage.for_spark(uri).replace("file:///", "file:/"), 0, bytearray()) for uri in found]  # as Spark spells paths
     return files.unionByName(spark.createDataFrame(empty, files.schema)) if empty else files
 
 
@@ -45,14 +46,18 @@ def _is_visible_image(relative: str) -> bool:
     return is_image(relative) and not any(part.startswith((".", "_")) for part in relative.split("/"))
 
 
-def _catalogue(files: DataFrame, layout: Layout) -> DataFrame:
+def path_below(root: str) -> Column:
+    """The part of `path`, as Spark spells it, that comes after a directory."""
     # Spark writes file:/a/b where the URI is file:///a/b; what counts is the path behind scheme and host.
-    base = storage.for_spark(layout.root).partition("://")[2].partition("/")[2].rstrip("/")
+    base = storage.for_spark(root).partition("://")[2].partition("/")[2].rstrip("/")
     inside = F.regexp_replace("path", r"^[a-z0-9+.-]+:(//[^/]*)?/+", "")
-    relative = F.expr(f"substring(inside, {len(base) + 2})") if base else F.col("inside")
+    return F.substr(inside, F.lit(len(base) + 2)) if base else inside
+
+
+def _catalogue(files: DataFrame, layout: Layout) -> DataFrame:
     # The class folder is the last but one part of a path at the least: behind it comes the image.
     depth = 1 if layout.splits else 0
     label = F.when(F.size("parts") > depth + 1, F.get("parts", F.lit(depth)))
     split = F.coalesce(*(F.when(F.get("parts", F.lit(0)) == name, split) for name, split in layout.splits.items()), F.lit(None).cast("string"))
-    rows = files.withColumn("inside", inside).withColumn("id", relative).withColumn("parts", F.split("id", "/"))
+    rows = files.withColumn("id", path_below(layout.root)).withColumn("parts", F.split("id", "/"))
     return with_splits(rows, row_id=F.col("id"), label=label, image=F.col("content"), split=split)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType, DataType, StructType
 
 from slotwise.contracts.catalogue import Status
 
@@ -31,6 +32,18 @@ def with_splits(rows: DataFrame, *, row_id: Column, label: Column, image: Column
 def class_name(label: Column, names: Sequence[str]) -> Column:
     """The name of a class by its number from 0; null where there is no such class."""
     return F.element_at(F.array(*(F.lit(name) for name in names)), F.when(label < len(names), label + 1))
+
+
+def bytes_column(table: DataFrame) -> Column | None:
+    """The files of images in a table's column `image` or `img`: bytes, or a struct with `bytes`; None where there is neither."""
+    for name in ("image", "img"):
+        if name in table.columns:
+            kind: DataType = table.schema[name].dataType
+            if isinstance(kind, BinaryType):
+                return F.col(name)
+            if isinstance(kind, StructType) and "bytes" in kind.names and isinstance(kind["bytes"].dataType, BinaryType):
+                return F.col(name)["bytes"]
+    return None
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:

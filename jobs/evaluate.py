@@ -1,0 +1,23 @@
+"""spark-submit jobs/evaluate.py --runs URI: what runs know of a split, side by side and class by class. Kept short: the work is in the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slotwise import config
+from slotwise.contracts.paths import EvaluationPaths
+from slotwise.evaluate.write import markdown
+from slotwise.pipelines import evaluate
+from slotwise.settings.evaluate import EvaluateSettings
+
+
+def main(arguments: Sequence[str]) -> None:
+    job = evaluate.check(config.load(EvaluateSettings, arguments))
+    with evaluate.start_session(job) as spark:
+        record = evaluate.evaluate(spark, job, ["spark-submit", "jobs/evaluate.py", *arguments])
+    print(markdown(record))
+    print(f"report: {EvaluationPaths(job.settings.output).html}", flush=True)
+
+
+if __name__ == "__main__":
+    config.run_job(main)

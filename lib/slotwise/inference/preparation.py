@@ -1,0 +1,71 @@
+"""What comes before the model in a task: a row's image file, or what its URL leads to, as a JPEG of the model's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import urllib3
+
+from slotwise.contracts.catalogue import Status
+from slotwise.download.fetch import FetchOptions, fetch, host_of, pool_manager
+from slotwise.download.polite import map_politely
+from slotwise.imaging import ImageFailure, normalised_jpeg
+
+
+class Prepared(NamedTuple):
+    """A row with its JPEG, or with the reason why there is none."""
+
+    id: str
+    image: bytes | None
+    status: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes rows of INPUT_SCHEMA ready for a model, by the function that made its training images."""
+
+    image_shape: tuple[int, int, int]
+    max_pixels: int
+    options: FetchOptions
+    threads: int
+    per_host: int
+    """Connections of this task to one host at a time."""
+    has_urls: bool
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Prepared]:
+        rows = (row for batch in batches for row in batch.to_pylist())
+        if not self.has_urls:
+            yield from map(self._from_bytes, rows)
+            return
+        pool = pool_manager(self.threads)
+        results = map_politely(partial(self._from_url, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
+        yield from (prepared for _, prepared in results)
+        pool.clear()
+
+    def _host(self, row: dict[str, Any]) -> str:
+        return host_of(self.options.mirrored(row["url"] or ""))
+
+    def _from_url(self, pool: urllib3.PoolManager, row: dict[str, Any]) -> Prepared:
+        if row["status"]:
+            return Prepared(row["id"], None, row["status"], row["error"])
+        fetched = fetch(pool, row["url"], self.options)
+        if fetched.status is not None:
+            return Prepared(row["id"], None, fetched.status.value, fetched.error)
+        return self._from_bytes({**row, "image": fetched.body})
+
+    def _from_bytes(self, row: dict[str, Any]) -> Prepared:
+        data, size = row["image"], row["size"]
+        if data is None and size is None:
+            return Prepared(row["id"], None, Status.MISSING_IMAGE.value, "no bytes")
+        if data is None:
+            return Prepared(row["id"], None, Status.TOO_LARGE.value, f"{size} bytes are more than {self.options.max_bytes}")
+        height, width, channels = self.image_shape
+        image = normalised_jpeg(data, height=height, width=width, channels=channels, max_pixels=self.max_pixels)
+        if isinstance(image, ImageFailure):
+            return Prepared(row["id"], None, image.status.value, image.error)
+        return Prepared(row["id"], image)

@@ -1,0 +1,62 @@
+"""The model in Spark's Python workers: sent once to each machine, loaded once by each worker, held to the cores of a task."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark import TaskContext
+from pyspark.core.broadcast import Broadcast
+from pyspark.sql import SparkSession
+
+from slotwise.inference.model_file import ModelFile
+
+if TYPE_CHECKING:
+    from slotwise.inference.classifier import Classifier
+
+# The one model that this worker has loaded, by its checksum.
+_loaded: dict[str, Classifier] = {}
+
+
+@dataclass(frozen=True)
+class SentModel:
+    """A model on its way to the workers: every one of them gets the bytes that the driver has checked."""
+
+    content: Broadcast[bytes]
+    sha256: str
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+
+    def classifier(self) -> Classifier:
+        """The model, in a worker; a second task of the same worker finds it loaded.
+
+        Raises:
+            DataError: it cannot be loaded.
+        """
+        if self.sha256 not in _loaded:
+            _hold_to_cores()
+            # Spark's workers are forked from a process without TensorFlow, and each loads its own.
+            from slotwise.inference.classifier import Classifier
+
+            _loaded.clear()
+            _loaded[self.sha256] = Classifier(self.content.value, self.image_shape, len(self.classes))
+        return _loaded[self.sha256]
+
+
+def send(spark: SparkSession, model: ModelFile) -> SentModel:
+    return SentModel(spark.sparkContext.broadcast(model.content), model.sha256, model.image_shape, tuple(model.record.class_names))
+
+
+def _hold_to_cores() -> None:
+    """As many threads as the task has cores: beside it other tasks keep the other cores busy. TensorFlow reads this as it starts."""
+    context = TaskContext.get()
+    cores = str(context.cpus() if context else 1)
+    os.environ.update(
+        KERAS_BACKEND="tensorflow",
+        CUDA_VISIBLE_DEVICES="",
+        OMP_NUM_THREADS=cores,
+        TF_NUM_INTRAOP_THREADS=cores,
+        TF_NUM_INTEROP_THREADS=cores,
+        TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+    )

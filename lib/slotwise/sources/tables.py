@@ -1,0 +1,112 @@
+"""Tables as CSV files, plain or gzipped: some of their columns by name, every row numbered, a damaged row told from the others."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from slotwise import storage
+from slotwise.errors import DataError, UsageError
+from slotwise.sources.numbering import numbered, placed
+from slotwise.sources.reading import READ_ERRORS, cause_of
+
+ENDINGS = (".csv", ".csv.gz")
+MALFORMED = "the number of cells is not that of the header"
+_CORRUPT = "_corrupt_record"
+# A field beyond this is a quote that was never closed, and would swallow the rest of the file.
+_LONGEST_FIELD = 1_000_000
+_CSV: dict[str, Any] = {"quote": '"', "escape": '"', "multiLine": True, "encoding": "UTF-8", "maxCharsPerColumn": _LONGEST_FIELD}
+
+
+def read(spark: SparkSession, uri: str, wanted: Mapping[str, tuple[str, str]]) -> DataFrame:
+    """Columns of a CSV file, or of a directory of such files with one header, as trimmed text.
+
+    Args:
+        uri: the file or directory.
+        wanted: for each column of the result the flag that names a column of the table, and that name.
+
+    Returns:
+        the columns; `corrupt`, whether the row had another number of cells than the header; `row`, its number from 0 over all
+        files by name; `place`, that in its file; `file`, that file's name.
+
+    Raises:
+        UsageError: there is no such table, or it lacks a column.
+        DataError: it cannot be read as CSV.
+    """
+    files = _files(uri)
+    columns = _columns(spark, files)
+    for flag, column in wanted.values():
+        if columns.count(column) != 1:
+            how = "several columns" if column in columns else "no column"
+            raise UsageError(f"{uri} has {how} '{column}'", received=f"{flag} {column}", accepted=f"one of {', '.join(columns)}")
+    rows = _read(spark, files, columns, {name: column for name, (_, column) in wanted.items()})
+    try:
+        return numbered(spark, rows)
+    except READ_ERRORS as error:
+        raise _unreadable(uri, error) from error
+
+
+def _files(uri: str) -> list[str]:
+    if not storage.exists(uri):
+        raise UsageError("The table of URLs does not exist", received=uri, accepted="a CSV file, plain or gzipped, or a directory of them")
+    if not storage.is_directory(uri):
+        return [uri]
+    files = [storage.join(uri, name) for name in storage.children(uri) if name.lower().endswith(ENDINGS) and not name.startswith((".", "_"))]
+    if not files:
+        raise UsageError("The --input directory holds no table", received=uri, accepted=f"files that end in {' or '.join(ENDINGS)}")
+    return files
+
+
+def _columns(spark: SparkSession, files: list[str]) -> list[str]:
+    headers = {file: _header(spark, file) for file in files}
+    first = headers[files[0]]
+    for file, header in headers.items():
+        if header != first:
+            raise UsageError(f"The tables of --input have different columns: {storage.name(files[0])} has {', '.join(first)}", received=f"{storage.name(file)}: {', '.join(header)}", accepted="tables with the same header")
+    return first
+
+
+def _header(spark: SparkSession, file: str) -> list[str]:
+    lines = spark.read.text(storage.for_spark(file, pattern=True))
+    try:
+        first = lines.where(F.trim("value") != "").head()
+    except READ_ERRORS as error:
+        raise _unreadable(file, error) from error
+    if first is None:
+        raise DataError(f"{file} is empty: not even a header is there")
+    try:
+        return next(csv.reader([first["value"].lstrip("\ufeff")]))
+    except csv.Error as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(uri: str, error: Exception) -> DataError:
+    return DataError(f"{uri} cannot be read as CSV with quoted fields: {cause_of(error)}")
+
+
+def _read(spark: SparkSession, files: list[str], columns: list[str], wanted: Mapping[str, str]) -> DataFrame:
+    """The wanted columns and `corrupt` of each row, kept so that the table is parsed once.
+
+    Line breaks in quoted fields are legal in CSV, and whether a file has any is only known at its end. A reader that splits
+    the file would break such rows without a word, so each file is parsed by one task. It is the only step that is not
+    parallel, and takes seconds for a table of a million rows; a gzipped table cannot be split in any case.
+    """
+    names = [f"c{number}" for number in range(len(columns))]
+    schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
+    paths = [storage.for_spark(file, pattern=True) for file in files]
+    table = placed(spark.read.csv(paths, schema=schema, header=True, mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, **_CSV))
+    chosen = [trimmed(F.col(names[columns.index(column)])).alias(name) for name, column in wanted.items()]
+    narrow = table.select(*chosen, F.col(_CORRUPT).isNotNull().alias("corrupt"), *table.columns[-3:])
+    return narrow.repartition(spark.sparkContext.defaultParallelism * 2).persist(StorageLevel.MEMORY_AND_DISK)
+
+
+def trimmed(text: Column) -> Column:
+    """The text without white space at its ends; null where nothing is left."""
+    trimmed = F.regexp_replace(text, r"^[\s\x{A0}]+|[\s\x{A0}]+$", "")
+    return F.when(trimmed != "", trimmed)
