@@ -34,7 +34,7 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
 test: torch lint ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup      ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .

@@ -23,9 +23,15 @@ from slotwise.localcluster.state import DIRECTORY_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better takes more time than it gives back.
-_LIGHT = " ".join(LIGHT)
-LIGHT_JAVA = [word for who in ("driver", "executor") for word in ("--conf", f"spark.{who}.extraJavaOptions={_LIGHT}")]
+# Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better, and the classes that Spark would
+# write for each query, take more time than they give back.
+_LIGHT = {
+    "spark.driver.extraJavaOptions": " ".join(LIGHT),
+    "spark.executor.extraJavaOptions": " ".join(LIGHT),
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+LIGHT_JAVA = [word for name, value in _LIGHT.items() for word in ("--conf", f"{name}={value}")]
 
 SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -96,9 +102,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A session on two threads of this process, for tests of stages that need no cluster."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     session = (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.config(map=_LIGHT)
+        .master("local[2]")
         .appName("slotwise tests")
-        .config("spark.driver.extraJavaOptions", _LIGHT)
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")

@@ -64,7 +64,7 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         logs = [Path(scratch) / f"log-{slot}" for slot in range(len(outcomes))]
         processes = []
         for slot, (outcome, log) in enumerate(zip(outcomes, logs, strict=True)):
-            process = _context(job.settings.engine).Process(target=_train, args=(str(job_file), str(outcome), str(log), _environment(addresses, slot)))
+            process = _context(job.settings.engine).Process(target=_train, args=(str(job_file), str(outcome), str(log), os.getcwd(), _environment(addresses, slot)))
             process.start()
             stack.callback(process.join)
             stack.callback(process.kill)
@@ -89,8 +89,10 @@ def _context(engine: str) -> SpawnContext | ForkServerContext:
     return context
 
 
-def _train(job_file: str, outcome: str, log: str, environment: dict[str, str]) -> None:
-    """What `python -m slotwise.engines.worker` does, with its output in a file."""
+def _train(job_file: str, outcome: str, log: str, directory: str, environment: dict[str, str]) -> None:
+    """What `python -m slotwise.engines.worker` does in a directory, with its output in a file."""
+    os.chdir(directory)
+    sys.path.insert(0, directory)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
