@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slotwise import config
 from slotwise.contracts.paths import EvaluationPaths
-from slotwise.evaluate.write import markdown
+from slotwise.evaluation.write import markdown
 from slotwise.pipelines import evaluate
 from slotwise.settings.evaluate import EvaluateSettings
 

@@ -15,7 +15,7 @@ from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import PREDICTED
 from slotwise.download.progress import Counters
 from slotwise.errors import DataError
-from slotwise.evaluate.scores import most_probable, softmax
+from slotwise.evaluation.scores import most_probable, softmax
 from slotwise.inference.preparation import Preparation, Prepared
 from slotwise.inference.worker import SentModel
 

@@ -19,9 +19,9 @@ from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.evaluation import VERSION, EvaluationRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.evaluate.answers import Selection, keep
-from slotwise.evaluate.tally import total
-from slotwise.evaluate.write import Findings, evaluated_run, refuse_existing, write
+from slotwise.evaluation.answers import Selection, keep
+from slotwise.evaluation.tally import total
+from slotwise.evaluation.write import Findings, evaluated_run, refuse_existing, write
 from slotwise.inference import model_file
 from slotwise.inference.model_file import ModelFile
 from slotwise.inference.shard import EvaluateTask

@@ -21,10 +21,10 @@ from slotwise.feed.order import slot_shards, training_plan
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
-from slotwise.train import audit
-from slotwise.train.checkpoints import Checkpoints
-from slotwise.train.lock import RunLock
-from slotwise.train.resume import check_resumable
+from slotwise.training import audit
+from slotwise.training.checkpoints import Checkpoints
+from slotwise.training.lock import RunLock
+from slotwise.training.resume import check_resumable
 from slotwise.versions import installed_versions
 
 
