@@ -25,6 +25,8 @@ from records import run_record, write_model, write_run
 from slotwise import config, imaging, models, storage
 from slotwise.errors import DataError, UsageError
 from slotwise.imaging import NormalisedImage
+from slotwise.inference import model_file
+from slotwise.ml import ImageClassifierModel
 from slotwise.pipelines import predict
 from slotwise.pipelines.predict import Predicted
 from slotwise.settings.predict import PredictSettings
@@ -167,6 +169,20 @@ def test_a_data_frame_of_urls_keeps_its_order(place: Path, spark: SparkSession) 
     assert [row["cover"] for row in rows] == urls
     assert [row["status"] for row in rows] == ["http-error", "predicted", "missing-image", "bad-url", "predicted"]
     check_rows([rows[1].asDict(), rows[4].asDict()], by_plain_keras(place / "colour", [image, image]), top_k=1)
+
+
+def test_a_spark_ml_model_of_numbers_predicts_numbers(place: Path, tmp_path: Path, spark: SparkSession) -> None:
+    run = write_run(str(tmp_path / "run"), run_record(class_names=["10", "2", "2.5", "7"]))
+    shutil.copy(place / "colour" / "model.keras", tmp_path / "run")
+    model = ImageClassifierModel(model_file.read(run)).setParams(classValues=[10, 2, 2.5, 7], imageCol="content")
+    files = [draw(number, number % 4, SIZE) for number in range(6)]
+    frame = spark.createDataFrame([(number, bytearray(content)) for number, content in enumerate([*files, b"nothing"])], "number int, content binary")
+    rows = model.transform(frame.coalesce(1)).collect()
+    assert (rows[0].__fields__, model.labels) == (["number", "content", "prediction", "probability", "status"], ["2", "2.5", "7", "10"])
+    for row, chances in zip(rows, by_plain_keras(place / "colour", files), strict=False):
+        np.testing.assert_allclose(row["probability"].toArray(), chances[[1, 2, 3, 0]], atol=1e-5)
+        assert (row["prediction"], row["status"]) == ([10.0, 2.0, 2.5, 7.0][int(chances.argmax())], "predicted")
+    assert (rows[6]["prediction"], rows[6]["probability"], rows[6]["status"]) == (None, None, "not-an-image")
 
 
 def test_predictions_stay_until_others_are_whole(place: Path, tmp_path: Path, spark: SparkSession) -> None:

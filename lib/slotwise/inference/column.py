@@ -21,7 +21,7 @@ def prediction(prepare: Preparation, classify: Classification) -> Callable[[Colu
     def answers(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             rows = (_row(number, value, prepare) for number, value in enumerate(batch))
-            answered = {row["id"]: row for rows, _ in classify(prepare(rows)) for row in rows}
+            answered = {row["id"]: row for found in classify(prepare(rows)) for row in found.rows}
             yield pd.DataFrame([[answered[str(number)].get(name) for name in ANSWER_FIELDS] for number in range(len(batch))], columns=ANSWER_FIELDS, dtype=object)
 
     # Spark moves what it takes for deterministic, and would put each image to the model again for a condition on the status.
