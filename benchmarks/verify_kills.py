@@ -29,7 +29,7 @@ from slotwise.contracts import run as runs
 from slotwise.contracts.paths import RunPaths
 from slotwise.localcluster.cluster import LocalCluster, Workers
 from slotwise.localcluster.state import DIRECTORY_VARIABLE
-from slotwise.train.checkpoints import weight_difference
+from slotwise.training.checkpoints import weight_difference
 
 _EPOCHS, _BATCH = 12, 48
 _AWAY_SECONDS = 60

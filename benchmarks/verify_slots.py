@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.submit import submit
 from slotwise import storage
 from slotwise.contracts.run import load
-from slotwise.train import audit
-from slotwise.train.checkpoints import weight_difference
+from slotwise.training import audit
+from slotwise.training.checkpoints import weight_difference
 
 TOLERANCE = 1e-8
 """Largest difference of any weight in double precision."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from slotwise import config
 from slotwise.errors import DataError
 from slotwise.settings.audit import AuditSettings
-from slotwise.train import audit
+from slotwise.training import audit
 
 
 def main(arguments: Sequence[str]) -> None:

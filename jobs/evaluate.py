@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from slotwise import config
 from slotwise.contracts.paths import EvaluationPaths
-from slotwise.evaluate.write import markdown
+from slotwise.evaluation.write import markdown
 from slotwise.pipelines import evaluate
 from slotwise.settings.evaluate import EvaluateSettings
 
 
 def main(arguments: Sequence[str]) -> None:
-    job = evaluate.check(config.load(EvaluateSettings, arguments))
-    with evaluate.start_session(job) as spark:
-        record = evaluate.evaluate(spark, job, ["spark-submit", "jobs/evaluate.py", *arguments])
+    settings = config.load(EvaluateSettings, arguments)
+    record = evaluate.run(settings, shlex.join(["spark-submit", "jobs/evaluate.py", *arguments]))
     print(markdown(record))
-    print(f"report: {EvaluationPaths(job.settings.output).html}", flush=True)
+    print(f"report: {EvaluationPaths(settings.output).html}", flush=True)
 
 
 if __name__ == "__main__":

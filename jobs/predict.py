@@ -10,10 +10,8 @@ from slotwise.settings.predict import PredictSettings
 
 
 def main(arguments: Sequence[str]) -> None:
-    job = predict.check(config.load(PredictSettings, arguments))
-    with predict.start_session(job) as spark:
-        predicted = predict.predict(spark, job)
-    print(predict.describe(predicted, job.settings.output), flush=True)
+    settings = config.load(PredictSettings, arguments)
+    print(predict.describe(predict.run(settings), settings.output), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ from slotwise.settings.prepare import PrepareSettings
 
 
 def main(arguments: Sequence[str]) -> None:
-    settings = prepare.check(config.load(PrepareSettings, arguments))
-    with prepare.start_session(settings) as spark:
-        record = prepare.prepare(spark, settings)
-    print(prepare.describe(record, str(settings.dataset)), flush=True)
+    record = prepare.run(config.load(PrepareSettings, arguments))
+    print(prepare.describe(record), flush=True)
 
 
 if __name__ == "__main__":

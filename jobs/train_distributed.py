@@ -10,10 +10,8 @@ from slotwise.settings.train import TrainSettings
 
 
 def main(arguments: Sequence[str]) -> None:
-    job = train.check(config.load(TrainSettings, arguments))
-    with train.start_session(job.settings) as spark:
-        record = train.train(spark, job)
-    print(train.describe(record, job.run), flush=True)
+    record = train.run(config.load(TrainSettings, arguments))
+    print(train.describe(record), flush=True)
 
 
 if __name__ == "__main__":

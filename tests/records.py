@@ -14,10 +14,10 @@ from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, AuditRecord, EpochRecord, RunRecord, SlotRecord
 from slotwise.contracts.sample import Sample
-from slotwise.evaluate.answers import Selection, answers, keep
-from slotwise.evaluate.answers import kept as all_kept
-from slotwise.evaluate.tally import tally
-from slotwise.evaluate.write import Findings, evaluated_run
+from slotwise.evaluation.answers import Selection, answers, keep
+from slotwise.evaluation.answers import kept as all_kept
+from slotwise.evaluation.tally import tally
+from slotwise.evaluation.write import Findings, evaluated_run
 
 SETTINGS = {
     "batch_size": 64,

@@ -19,7 +19,7 @@ from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.engines import worker
 from slotwise.settings.train import TrainSettings
-from slotwise.train.checkpoints import Arrays, Checkpoints, weight_difference
+from slotwise.training.checkpoints import Arrays, Checkpoints, weight_difference
 
 LIMIT_SECONDS = 180.0
 ENGINES = ("tensorflow", "torch")

@@ -15,7 +15,7 @@ from slots import make_job, run_slots
 from slotwise import storage
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import DataError
-from slotwise.train import audit
+from slotwise.training import audit
 
 # Two shards of three and two samples, two places each in a step: two steps an epoch.
 IDS = (["a", "b", "c"], ["d", "e"])

@@ -17,8 +17,8 @@ from slotwise import storage
 from slotwise.contracts.job import SlotExit
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import Position
-from slotwise.train import audit
-from slotwise.train.checkpoints import Checkpoint, Checkpoints, Progress
+from slotwise.training import audit
+from slotwise.training.checkpoints import Checkpoint, Checkpoints, Progress
 
 
 def checkpoint(epoch: int, best_epoch: int, step: int = 0) -> Checkpoint:

@@ -19,11 +19,11 @@ from records import evaluation_record, run_record, write_run
 from slotwise import config
 from slotwise.contracts.sample import Sample
 from slotwise.errors import DataError, UsageError
-from slotwise.evaluate.answers import Selection, answers, keep, kept
-from slotwise.evaluate.metrics import class_metrics, confused_pairs, expected_calibration_error, reliability
-from slotwise.evaluate.scores import softmax
-from slotwise.evaluate.tally import BINS, tally, total
-from slotwise.evaluate.write import markdown
+from slotwise.evaluation.answers import Selection, answers, keep, kept
+from slotwise.evaluation.metrics import class_metrics, confused_pairs, expected_calibration_error, reliability
+from slotwise.evaluation.scores import softmax
+from slotwise.evaluation.tally import BINS, tally, total
+from slotwise.evaluation.write import markdown
 from slotwise.inference import model_file
 from slotwise.pipelines import evaluate
 from slotwise.report.evaluation import evaluation_report

@@ -10,7 +10,7 @@ import pytest
 from datasets import make_dataset
 from slots import largest_difference, make_job, run_slots
 from slotwise.contracts.job import TrainingJob
-from slotwise.train import audit
+from slotwise.training import audit
 
 LARGEST_WEIGHT_DIFFERENCE = 1e-8
 

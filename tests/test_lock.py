@@ -13,14 +13,14 @@ import pytest
 
 from slotwise import storage
 from slotwise.errors import UsageError
-from slotwise.train.lock import LockRecord, RunLock
+from slotwise.training.lock import LockRecord, RunLock
 
 RENEW = 0.6  # seconds; one write on HDFS on a busy machine takes less
 
 HOLDS = """
 import sys
 from slotwise.errors import UsageError
-from slotwise.train.lock import RunLock
+from slotwise.training.lock import RunLock
 print("ready", flush=True)
 sys.stdin.readline()
 try:

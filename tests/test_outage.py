@@ -15,7 +15,7 @@ from slotwise import hdfs as driver
 from slotwise import storage
 from slotwise.errors import DataError
 from slotwise.localcluster.cluster import LocalCluster
-from slotwise.train.lock import LockRecord, RunLock
+from slotwise.training.lock import LockRecord, RunLock
 
 pytestmark = pytest.mark.cluster
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 from pyspark.sql import SparkSession
 
+import slotwise
 from datasets import draw
 from http_server import response, scripted
 from job_runs import PREDICT, without_java
@@ -24,6 +25,8 @@ from records import run_record, write_model, write_run
 from slotwise import config, imaging, models, storage
 from slotwise.errors import DataError, UsageError
 from slotwise.imaging import NormalisedImage
+from slotwise.inference import model_file
+from slotwise.ml import ImageClassifierModel
 from slotwise.pipelines import predict
 from slotwise.pipelines.predict import Predicted
 from slotwise.settings.predict import PredictSettings
@@ -139,6 +142,47 @@ def test_a_table_of_urls_keeps_every_row(place: Path, tmp_path: Path, spark: Spa
     assert ends == [("/gone.jpg", "http-error"), ("/good.jpg", "predicted"), ("/good.jpg", "predicted"), ("books.csv#2", "missing-image"), ("books.csv#5", "malformed-row"), ("ftp://x/y.jpg", "bad-url")]
     assert named.ends == {"one": "predicted", "again": "predicted", "none": "missing-image", "gone": "http-error", "bad": "bad-url", "too": "malformed-row"}
     check_rows([named.by_id["one"], named.by_id["again"]], by_plain_keras(place / "colour", [image, image]), top_k=1)
+
+
+def test_a_data_frame_of_bytes_keeps_rows_and_columns(place: Path, spark: SparkSession) -> None:
+    files = [draw(number, number % 4, (20, 20)) for number in range(70)]
+    bad = {70: (None, "missing-image"), 71: (b"nothing", "not-an-image"), 72: (draw(1, 1, (300, 300)), "too-large")}
+    contents = [*files, *(content for content, _ in bad.values())]
+    table = spark.createDataFrame([(number, content and bytearray(content)) for number, content in enumerate(contents)], "number int, img binary")
+    rows = slotwise.predict(table.coalesce(1), place / "colour", top_k=2, max_bytes=10_000, batch_size=16).collect()
+    assert [row["number"] for row in rows] == list(range(73))
+    check_rows([row.asDict() for row in rows[:70]], by_plain_keras(place / "colour", files), top_k=2)
+    assert {row["number"]: row["status"] for row in rows[70:]} == {number: status for number, (_, status) in bad.items()}
+    assert all(row["error"] and row["class"] is None and row["top_classes"] is None for row in rows[70:])
+    with pytest.raises(UsageError, match="columns of the predictions' names already"):
+        slotwise.predict(table.withColumnRenamed("number", "Class"), place / "colour")
+    with pytest.raises(UsageError, match=r"no column of images 'none'.*image_column"):
+        slotwise.predict(table, place / "colour", image_column="none")
+
+
+def test_a_data_frame_of_urls_keeps_its_order(place: Path, spark: SparkSession) -> None:
+    image = draw(1, 2, (30, 20))
+    with scripted({"/good.jpg": lambda _: iter([response(200, image)]), "/gone.jpg": lambda _: iter([response(404)])}) as server:
+        urls = [f"{server.url}/gone.jpg", f"{server.url}/good.jpg", None, "ftp://x/y.jpg", f"{server.url}/good.jpg"]
+        table = spark.createDataFrame([(url,) for url in urls], "cover string")
+        rows = slotwise.predict(table.coalesce(1), place / "colour", url_column="cover", retries=0, top_k=1).collect()
+    assert [row["cover"] for row in rows] == urls
+    assert [row["status"] for row in rows] == ["http-error", "predicted", "missing-image", "bad-url", "predicted"]
+    check_rows([rows[1].asDict(), rows[4].asDict()], by_plain_keras(place / "colour", [image, image]), top_k=1)
+
+
+def test_a_spark_ml_model_of_numbers_predicts_numbers(place: Path, tmp_path: Path, spark: SparkSession) -> None:
+    run = write_run(str(tmp_path / "run"), run_record(class_names=["10", "2", "2.5", "7"]))
+    shutil.copy(place / "colour" / "model.keras", tmp_path / "run")
+    model = ImageClassifierModel(model_file.read(run)).setParams(classValues=[10, 2, 2.5, 7], imageCol="content")
+    files = [draw(number, number % 4, SIZE) for number in range(6)]
+    frame = spark.createDataFrame([(number, bytearray(content)) for number, content in enumerate([*files, b"nothing"])], "number int, content binary")
+    rows = model.transform(frame.coalesce(1)).collect()
+    assert (rows[0].__fields__, model.labels) == (["number", "content", "prediction", "probability", "status"], ["2", "2.5", "7", "10"])
+    for row, chances in zip(rows, by_plain_keras(place / "colour", files), strict=False):
+        np.testing.assert_allclose(row["probability"].toArray(), chances[[1, 2, 3, 0]], atol=1e-5)
+        assert (row["prediction"], row["status"]) == ([10.0, 2.0, 2.5, 7.0][int(chances.argmax())], "predicted")
+    assert (rows[6]["prediction"], rows[6]["probability"], rows[6]["status"]) == (None, None, "not-an-image")
 
 
 def test_predictions_stay_until_others_are_whole(place: Path, tmp_path: Path, spark: SparkSession) -> None:

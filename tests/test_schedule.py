@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotwise.settings.train import TrainSettings
-from slotwise.train.schedule import learning_rate
+from slotwise.training.schedule import learning_rate
 
 
 def rates(steps: int = 10, **settings: object) -> list[float]:

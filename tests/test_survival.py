@@ -15,7 +15,7 @@ from slots import make_job, run_slots
 from slotwise import storage
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
-from slotwise.train.checkpoints import weight_difference
+from slotwise.training.checkpoints import weight_difference
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -1,11 +1,13 @@
-"""One settings model, three ways in: flags, a TOML file, defaults; each mistake said in one line before Spark starts."""
+"""One settings model, three ways in: flags, a TOML file, Python's arguments; each mistake said in one line before Spark starts."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,6 +40,8 @@ class Settings(BaseModel):
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
+_FLAG = re.compile(r"(value of )?--(no-)?([a-z]+(?:-[a-z]+)*)")
+
 
 def option(default: Any, help: str, *, accepted: str, metavar: str | None = None, **constraints: Any) -> Any:
     """A settings field: its help line, and what an error message says is accepted."""
@@ -54,10 +58,44 @@ def load(model: type[SettingsT], arguments: Sequence[str]) -> SettingsT:
     flags = vars(_parser(model).parse_args(list(arguments)))
     config = flags.pop("config", None)
     values = {**(_from_toml(model, config) if config else {}), **flags}
+    return _validated(model, values)
+
+
+def from_arguments(model: type[SettingsT], arguments: Mapping[str, Any]) -> SettingsT:
+    """Settings from Python's arguments, which have the names of the fields.
+
+    Raises:
+        UsageError: an unknown name, or a value that is not accepted.
+    """
+    for name, value in arguments.items():
+        if name not in model.model_fields:
+            close = _closest(model, name)
+            hint = f" (did you mean '{close}'?)" if close else ""
+            raise UsageError(f"There is no argument '{name}'{hint}", received=f"{name}={value!r}", accepted=", ".join(_names(model)))
+    return _validated(model, arguments)
+
+
+@contextmanager
+def said_in_python(*models: type[Settings], spell: Callable[[str], str] = str) -> Iterator[None]:
+    """Inside, an error names the settings of these models as Python's arguments: `batch_size` for --batch-size, `overwrite=True` for --overwrite.
+
+    Args:
+        spell: how an argument is spelled whose field's name is given.
+    """
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
+
+    def argument(flag: re.Match[str]) -> str:
+        before, no, name = flag[1] or "", flag[2] or "", flag[3].replace("-", "_")
+        if name not in fields:
+            return flag[0]
+        is_switch = fields[name].annotation is bool and not before
+        return before + spell(name) + (f"={not no}" if is_switch else "")
+
     try:
-        return model(**values)
-    except ValidationError as error:
-        raise _usage_error(model, error) from error
+        yield
+    except SlotwiseError as error:
+        error.args = (_FLAG.sub(argument, str(error)),)
+        raise
 
 
 class Change(NamedTuple):
@@ -151,8 +189,19 @@ def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
 
 
 def _suggestion(model: type[Settings], key: str) -> str:
-    close = difflib.get_close_matches(key, model.model_fields, n=1)
-    return f" (did you mean '{close[0].replace('_', '-')}'?)" if close else ""
+    close = _closest(model, key)
+    return f" (did you mean '{close.replace('_', '-')}'?)" if close else ""
+
+
+def _closest(model: type[Settings], key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key, model.model_fields, n=1)), None)
+
+
+def _validated(model: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise _usage_error(model, error) from error
 
 
 def _usage_error(model: type[Settings], error: ValidationError) -> UsageError:

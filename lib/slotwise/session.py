@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from py4j.protocol import Py4JError
@@ -53,6 +53,21 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
         raise DataError(f"Spark did not start on {conf.get('spark.master')}: {causes[-1] if causes else error}") from error
 
 
+def running() -> SparkSession | None:
+    """The session that this process has already, as a notebook does; None where it has none."""
+    return SparkSession.builder.getOrCreate() if SparkContext._active_spark_context is not None else None
+
+
+@contextmanager
+def lent(spark: SparkSession | None, start: Callable[[], SparkSession]) -> Iterator[SparkSession]:
+    """The session given, which goes on afterwards; where there is none, one that is started now and stopped at the end."""
+    if spark is not None:
+        yield spark
+        return
+    with start() as started:
+        yield started
+
+
 def _local_settings(conf: SparkConf) -> dict[str, str]:
     cluster = running_cluster()
     master = conf.get("spark.master") or "local[*]"
@@ -83,14 +98,17 @@ def phase(spark: SparkSession, title: str) -> Iterator[None]:
 @contextmanager
 def settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
     """Sets SQL settings for what is started inside; afterwards they are as before."""
-    before = {key: spark.conf.get(key) for key in values}
+    before = dict(spark.conf.getAll)
     for key, value in values.items():
         spark.conf.set(key, value)
     try:
         yield
     finally:
-        for key, earlier in before.items():
-            spark.conf.set(key, str(earlier))
+        for key in values:
+            if key in before:
+                spark.conf.set(key, before[key])
+            else:
+                spark.conf.unset(key)
 
 
 class _CallSite(SCCallSiteSync):

@@ -75,6 +75,11 @@ class DatasetRecord(BaseModel):
     versions: dict[str, str]
 
     @property
+    def uri(self) -> str:
+        """Where the dataset was written."""
+        return str(self.settings["dataset"])
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over classes and shard checksums: equal exactly where two datasets hold the same files."""
         import hashlib

@@ -9,8 +9,10 @@ PREDICTED = "predicted"
 # bytes, also where it is too large to be read. A row with a status is lost already and is passed on as it is.
 INPUT_SCHEMA = "id string, url string, image binary, size long, status string, error string"
 
-# Spark DDL of the predictions. `id` is the path below the input, the URL, or the key of a row. Probabilities are 0 to 1; the top classes
-# are the most probable first, `class` and `probability` being the first of them.
-PREDICTION_SCHEMA = (
-    "id string, class string, probability double, top_classes array<string>, top_probabilities array<double>, status string, error string"
-)
+# Spark DDL of what is said of one image. Probabilities are 0 to 1; the top classes are the most probable first, `class` and `probability`
+# being the first of them.
+ANSWER_SCHEMA = "class string, probability double, top_classes array<string>, top_probabilities array<double>, status string, error string"
+ANSWER_FIELDS = tuple(column.split(" ")[0] for column in ANSWER_SCHEMA.split(", "))
+
+# Spark DDL of the predictions. `id` is the path below the input, the URL, or the key of a row.
+PREDICTION_SCHEMA = f"id string, {ANSWER_SCHEMA}"

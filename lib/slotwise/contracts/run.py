@@ -132,6 +132,11 @@ class RunRecord(BaseModel):
     audit: AuditRecord
     class_names: list[str]
 
+    @property
+    def uri(self) -> str:
+        """Where the run was written."""
+        return str(self.settings["run"])
+
 
 def load(run: str) -> RunRecord:
     """The record of a finished run.

@@ -21,14 +21,14 @@ from slotwise.feed import records as feed_records
 from slotwise.feed.order import slot_shards, training_plan
 from slotwise.feed.pipeline import Batch, evaluation_batches, no_sample, training_batches
 from slotwise.feed.shards import local_shards
-from slotwise.train import audit
-from slotwise.train.checkpoints import Arrays, Checkpoints, Progress
-from slotwise.train.clock import EpochClock
-from slotwise.train.progress import ProgressLines
-from slotwise.train.recorder import Recorder
-from slotwise.train.resume import check_resumable, fixed_settings
-from slotwise.train.schedule import learning_rate
-from slotwise.train.stop import StopWatch
+from slotwise.training import audit
+from slotwise.training.checkpoints import Arrays, Checkpoints, Progress
+from slotwise.training.clock import EpochClock
+from slotwise.training.progress import ProgressLines
+from slotwise.training.recorder import Recorder
+from slotwise.training.resume import check_resumable, fixed_settings
+from slotwise.training.schedule import learning_rate
+from slotwise.training.stop import StopWatch
 from slotwise.versions import installed_versions
 
 _MEBIBYTE = 1 << 20

@@ -11,7 +11,7 @@ from slotwise.contracts.job import TrainingJob
 from slotwise.engines.engine import Engine
 from slotwise.engines.training_copy import training_copy
 from slotwise.settings.train import TrainSettings
-from slotwise.train.checkpoints import Arrays, Checkpoint, Progress
+from slotwise.training.checkpoints import Arrays, Checkpoint, Progress
 
 
 class TrainingState:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from slotwise.engines.training_copy import training_copy
 from slotwise.errors import DataError
-from slotwise.evaluate.scores import Scores
+from slotwise.evaluation.scores import Scores
 from slotwise.feed.pipeline import decode
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import urllib3
 
 from slotwise.contracts.catalogue import Status
@@ -37,8 +36,8 @@ class Preparation:
     """Connections of this task to one host at a time."""
     has_urls: bool
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Prepared]:
-        rows = (row for batch in batches for row in batch.to_pylist())
+    def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[Prepared]:
+        """One for each row; those of URLs in the order in which these are answered."""
         if not self.has_urls:
             yield from map(self._from_bytes, rows)
             return

@@ -12,8 +12,8 @@ import numpy as np
 
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.errors import DataError
-from slotwise.evaluate.answers import Kept, Selection, answers, keep, kept
-from slotwise.evaluate.tally import Tally, tally
+from slotwise.evaluation.answers import Kept, Selection, answers, keep, kept
+from slotwise.evaluation.tally import Tally, tally
 from slotwise.feed.shards import local_shards
 from slotwise.formats import tfrecord
 from slotwise.inference.worker import SentModel

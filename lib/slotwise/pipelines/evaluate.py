@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -19,9 +17,9 @@ from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.evaluation import VERSION, EvaluationRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.evaluate.answers import Selection, keep
-from slotwise.evaluate.tally import total
-from slotwise.evaluate.write import Findings, evaluated_run, refuse_existing, write
+from slotwise.evaluation.answers import Selection, keep
+from slotwise.evaluation.tally import total
+from slotwise.evaluation.write import Findings, evaluated_run, refuse_existing, write
 from slotwise.inference import model_file
 from slotwise.inference.model_file import ModelFile
 from slotwise.inference.shard import EvaluateTask
@@ -42,6 +40,20 @@ class EvaluationJob:
     dataset: str
     record: DatasetRecord
     top_k: int
+
+
+def run(settings: EvaluateSettings, command: str, spark: SparkSession | None = None) -> EvaluationRecord:
+    """Evaluates in the session given, or in one of its own; returns the record.
+
+    Args:
+        command: what the user typed.
+
+    Raises:
+        SlotwiseError: as `check`, before Spark does anything, and `evaluate`.
+    """
+    job = check(settings)
+    with session.lent(spark, lambda: start_session(job)) as active:
+        return evaluate(active, job, command)
 
 
 def check(settings: EvaluateSettings) -> EvaluationJob:
@@ -88,11 +100,11 @@ def start_session(job: EvaluationJob) -> SparkSession:
     return session.start(f"slotwise evaluate {wording.count(len(job.models), 'run')}", session.effective_conf())
 
 
-def evaluate(spark: SparkSession, job: EvaluationJob, command: Sequence[str]) -> EvaluationRecord:
+def evaluate(spark: SparkSession, job: EvaluationJob, command: str) -> EvaluationRecord:
     """Evaluates the runs one after the other, and writes the evaluation.
 
     Args:
-        command: what the user typed, word by word.
+        command: what the user typed.
 
     Raises:
         DataError: a model cannot be loaded or gives no numbers, or a shard cannot be read; nothing was written.
@@ -102,7 +114,7 @@ def evaluate(spark: SparkSession, job: EvaluationJob, command: Sequence[str]) ->
     record = EvaluationRecord(
         version=VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        command=shlex.join(command),
+        command=command,
         dataset=job.dataset,
         dataset_fingerprint=job.record.fingerprint,
         split=settings.split,

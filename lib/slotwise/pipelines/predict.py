@@ -19,10 +19,10 @@ from slotwise.errors import DataError, UsageError
 from slotwise.inference import model_file
 from slotwise.inference.model_file import ModelFile
 from slotwise.inference.preparation import Preparation
-from slotwise.inference.task import PredictTask
+from slotwise.inference.task import Classification, PredictTask
 from slotwise.inference.worker import send
 from slotwise.report import wording
-from slotwise.settings.predict import InputKind, PredictSettings
+from slotwise.settings.predict import InputKind, ModelSettings, PredictSettings
 from slotwise.sources import unlabelled
 from slotwise.sources.unlabelled import Unlabelled
 
@@ -60,6 +60,17 @@ class Predicted:
         return self.rows - sum(self.lost.values())
 
 
+def run(settings: PredictSettings, spark: SparkSession | None = None) -> Predicted:
+    """Writes predictions in the session given, or in one of its own.
+
+    Raises:
+        SlotwiseError: as `check`, before Spark does anything, and `predict`.
+    """
+    job = check(settings)
+    with session.lent(spark, lambda: start_session(job)) as active:
+        return predict(active, job)
+
+
 def check(settings: PredictSettings) -> PredictJob:
     """Everything that can be refused without Spark.
 
@@ -69,12 +80,22 @@ def check(settings: PredictSettings) -> PredictJob:
         DataError: the model or the run's record is damaged.
     """
     model = model_file.read(str(settings.run))
+    top_k = classes_kept(settings, model)
+    kind = unlabelled.kind_of(settings)
+    _check_place(settings.output, settings.overwrite)
+    return PredictJob(settings, model, kind, top_k)
+
+
+def classes_kept(settings: ModelSettings, model: ModelFile) -> int:
+    """How many of the most probable classes a prediction names.
+
+    Raises:
+        UsageError: the model has fewer than asked for.
+    """
     classes = len(model.record.class_names)
     if settings.top_k is not None and settings.top_k > classes:
         raise UsageError(f"The model has {classes} classes", received=f"--top-k {settings.top_k}", accepted=f"a whole number from 1 to {classes}")
-    kind = unlabelled.kind_of(settings)
-    _check_place(settings.output, settings.overwrite)
-    return PredictJob(settings, model, kind, settings.top_k or min(_TOP, classes))
+    return settings.top_k or min(_TOP, classes)
 
 
 def _check_place(output: str, overwrite: bool) -> None:
@@ -132,7 +153,7 @@ def _classify(spark: SparkSession, job: PredictJob, given: Unlabelled, number: i
     preparation = Preparation(job.model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, given.has_urls)
     model_seconds = spark.sparkContext.accumulator(0.0)
     with reported(spark.sparkContext, "predict", number) as counters:
-        task = PredictTask(preparation, send(spark, job.model), job.top_k, settings.batch_size, counters, model_seconds)
+        task = PredictTask(preparation, Classification(send(spark, job.model), job.top_k, settings.batch_size), counters, model_seconds)
         rows.mapInArrow(task, PREDICTION_SCHEMA).write.parquet(storage.for_spark(target))
     return float(model_seconds.value)
 

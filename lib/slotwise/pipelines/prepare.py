@@ -29,6 +29,17 @@ from slotwise.versions import installed_versions
 DOWNLOADED = ("demo", "covers")
 
 
+def run(settings: PrepareSettings, spark: SparkSession | None = None) -> DatasetRecord:
+    """Makes a dataset in the session given, or in one of its own; returns its record.
+
+    Raises:
+        SlotwiseError: as `check`, before Spark does anything, and `prepare`.
+    """
+    settings = check(settings)
+    with session.lent(spark, lambda: start_session(settings)) as active:
+        return prepare(active, settings)
+
+
 def check(settings: PrepareSettings) -> PrepareSettings:
     """The settings resolved, and everything refused that can be without Spark.
 
@@ -208,12 +219,12 @@ def describe_accounting(accounting: Accounting) -> str:
     return f"{accounting.rows:,} rows = {accounting.used:,} used + {accounting.spare:,} spare + {aside:,} set aside" + (f" ({reasons})" if reasons else "")
 
 
-def describe(record: DatasetRecord, dataset: str) -> str:
+def describe(record: DatasetRecord) -> str:
     """What the driver prints at the end."""
     splits = ", ".join(f"{name} {split.samples:,}" for name, split in record.splits.items())
     return (
         f"{describe_accounting(record.accounting)}\n{len(record.classes)} classes; samples: {splits}\n"
-        f"dataset: {dataset}\nreport: {storage.join(DatasetPaths(dataset).explore, 'report.html')}"
+        f"dataset: {record.uri}\nreport: {storage.join(DatasetPaths(record.uri).explore, 'report.html')}"
     )
 
 

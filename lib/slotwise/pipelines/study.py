@@ -57,9 +57,7 @@ def run(settings: StudySettings, preparation: PrepareSettings | None, command: S
     if preparation is None:
         print(f"kept: the dataset at {settings.preparation().dataset}", flush=True)
     else:
-        with prepare.start_session(preparation) as spark:
-            record = prepare.prepare(spark, preparation)
-        print(prepare.describe(record, str(preparation.dataset)), flush=True)
+        print(prepare.describe(prepare.run(preparation)), flush=True)
     comparison = settings.comparison()
     compare.run_all(compare.check(comparison))
     return compare.finish(comparison, command)

@@ -21,11 +21,24 @@ from slotwise.feed.order import slot_shards, training_plan
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
-from slotwise.train import audit
-from slotwise.train.checkpoints import Checkpoints
-from slotwise.train.lock import RunLock
-from slotwise.train.resume import check_resumable
+from slotwise.training import audit
+from slotwise.training.checkpoints import Checkpoints
+from slotwise.training.lock import RunLock
+from slotwise.training.resume import check_resumable
 from slotwise.versions import installed_versions
+
+
+def run(settings: TrainSettings, spark: SparkSession | None = None) -> RunRecord:
+    """Trains in the session given, or in one of its own; returns the run's record.
+
+    Raises:
+        SlotwiseError: as `check`, before Spark does anything, `start_session` or `join_session`, and `train`.
+    """
+    job = check(settings)
+    if spark is not None:
+        join_session(spark, job.settings)
+    with session.lent(spark, lambda: start_session(job.settings)) as active:
+        return train(active, job)
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -121,6 +134,19 @@ def start_session(settings: TrainSettings, application: str | None = None) -> Sp
     return spark
 
 
+def join_session(spark: SparkSession, settings: TrainSettings) -> None:
+    """Sees that a training can do with a session that runs already, and gives its executors the model.
+
+    Raises:
+        UsageError: the session's configuration cannot work.
+    """
+    conf = spark.sparkContext.getConf()
+    conf.setIfMissing("spark.task.cpus", "1")  # what Spark takes where nothing is said, and a running session keeps
+    preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
+    if settings.model:
+        ship(spark, models.definition(settings.model))
+
+
 def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
     """Trains a checked job and writes its run; returns the record.
 
@@ -184,10 +210,10 @@ def _with_shards(slot: SlotRecord, slots: int, logical_shards: int) -> SlotRecor
     return slot.model_copy(update={"logical_shards": list(slot_shards(slot.slot, slots, logical_shards))})
 
 
-def describe(record: RunRecord, run: str) -> str:
+def describe(record: RunRecord) -> str:
     """What the driver prints at the end."""
     return (
         f"test accuracy {record.test_accuracy:.2%}, test loss {record.test_loss:.4f} on {record.test_images:,} images "
         f"(weights of epoch {record.best_epoch}); {record.train_seconds:.1f} s of training, {record.images_per_second:,.0f} images/s "
-        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\naudit: {record.audit}\nrun: {run}\nreport: {RunPaths(run).report}"
+        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\naudit: {record.audit}\nrun: {record.uri}\nreport: {RunPaths(record.uri).report}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +11,10 @@ from pydantic import AfterValidator, BeforeValidator
 
 from slotwise import storage
 from slotwise.errors import UsageError
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _uri(value: str) -> str:
@@ -69,7 +74,7 @@ def pattern_regex(patterns: Sequence[str]) -> str:
     return f"(?s)^(?:{fits})(?!.)"  # `$` would pass over a line break at the end
 
 
-Uri = Annotated[str, AfterValidator(_uri)]
+Uri = Annotated[str, BeforeValidator(_text), AfterValidator(_uri)]
 ImageSize = Annotated[tuple[int, int], BeforeValidator(_image_size)]
 CommaSeparated = BeforeValidator(_comma_separated)
 KeyValues = BeforeValidator(_key_values)

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegralType
 
 from slotwise import storage
+from slotwise.contracts.catalogue import Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.numbering import numbered, placed
@@ -31,7 +32,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     """The catalogue of the files at `settings.input`, with `image` bytes and `split` `train`, `validation` or `test`.
 
     Parquet has a column `image` or `img` (bytes, or a struct with `bytes`) and a column `label` (a number); `label_name`, `split`
-    and `path` are used where they are. Without `split` the file's name says it. Batches are turned into PNG, without loss.
+    and `path` are used where they are; of rows with the same path, the first is. Without `split` the file's name says it. Batches are turned into PNG, without loss.
 
     Raises:
         UsageError: there are no such files, or they lack a column.
@@ -60,7 +61,16 @@ def _from_parquet(spark: SparkSession, uri: str) -> DataFrame:
     split = F.coalesce("_split", _split_of_file(F.col("file")))
     stem = F.regexp_replace("file", r"\.parquet$", "")
     number = F.concat_ws("/", F.coalesce(split, F.lit("all")), stem, F.col("place").cast("string"))
-    return with_splits(rows, row_id=F.coalesce(F.when(F.col("_path") != "", F.col("_path")), number), label=F.col("_label"), image=F.col("_image"), split=split)
+    found = with_splits(rows, row_id=F.coalesce(F.when(F.col("_path") != "", F.col("_path")), number), label=F.col("_label"), image=F.col("_image"), split=split)
+    return _repeats_aside(found) if "path" in table.columns else found
+
+
+def _repeats_aside(rows: DataFrame) -> DataFrame:
+    """The catalogue with every candidate set aside whose id an earlier one has; only ids travel for that, no image does."""
+    candidates = rows.where(F.col("status").isNull()).groupBy("id").agg(F.count(F.lit(1)).alias("_times"), F.min("row").alias("_first"))
+    repeated = F.broadcast(candidates.where(F.col("_times") > 1).select("id", "_first"))
+    status = F.when(F.col("status").isNull() & (F.col("row") > F.col("_first")), Status.DUPLICATE.value).otherwise(F.col("status"))
+    return rows.join(repeated, "id", "left").withColumn("status", status).select(*rows.columns)
 
 
 def _table(spark: SparkSession, uri: str) -> DataFrame:

@@ -34,9 +34,9 @@ def class_name(label: Column, names: Sequence[str]) -> Column:
     return F.element_at(F.array(*(F.lit(name) for name in names)), F.when(label < len(names), label + 1))
 
 
-def bytes_column(table: DataFrame) -> Column | None:
-    """The files of images in a table's column `image` or `img`: bytes, or a struct with `bytes`; None where there is neither."""
-    for name in ("image", "img"):
+def bytes_column(table: DataFrame, names: Sequence[str] = ("image", "img")) -> Column | None:
+    """The files of images in the first of these columns that has any, bytes or a struct with `bytes`; None where none has."""
+    for name in names:
         if name in table.columns:
             kind: DataType = table.schema[name].dataType
             if isinstance(kind, BinaryType):

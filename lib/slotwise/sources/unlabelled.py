@@ -12,7 +12,7 @@ from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import INPUT_SCHEMA
 from slotwise.errors import DataError, UsageError
-from slotwise.settings.predict import InputKind, PredictSettings
+from slotwise.settings.predict import FrameSettings, InputKind, PredictSettings
 from slotwise.sources import layout, tables
 from slotwise.sources.folder import image_files, path_below
 from slotwise.sources.reading import READ_ERRORS, cause_of
@@ -80,6 +80,21 @@ def read(spark: SparkSession, settings: PredictSettings, kind: InputKind) -> Unl
     if kind == "images":
         return Unlabelled(_from_files(spark, settings), False)
     return _from_parquet(spark, settings) if kind == "parquet" else Unlabelled(_from_csv(spark, settings), True)
+
+
+def images_of(frame: DataFrame, settings: FrameSettings) -> tuple[Column, bool]:
+    """The column of a DataFrame's image files or URLs, and whether it is one of URLs.
+
+    Raises:
+        UsageError: there is none.
+    """
+    image = bytes_column(frame, (settings.image_column,)) if settings.image_column else bytes_column(frame)
+    if image is not None:
+        return image, False
+    if settings.image_column is None and settings.url_column in frame.columns:
+        return F.col(settings.url_column).cast("string"), True
+    accepted = "--image-column, a column of bytes, or --url-column, one of URLs"
+    raise UsageError(f"The DataFrame has no column of images{f' {settings.image_column!r}' if settings.image_column else ''}", received=frame.schema.simpleString(), accepted=accepted)
 
 
 def _from_files(spark: SparkSession, settings: PredictSettings) -> DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 from slotwise.contracts.job import TrainingJob
 from slotwise.errors import DataError, UsageError
-from slotwise.train.checkpoints import Progress
+from slotwise.training.checkpoints import Progress
 
 # What the weights depend on, but for the learning rate, which may be lowered to save a run.
 _FIXED_FOR_A_RUN = {

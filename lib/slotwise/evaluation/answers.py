@@ -10,8 +10,8 @@ import numpy as np
 
 from slotwise.contracts.hashing import unit_hash
 from slotwise.contracts.sample import Sample
-from slotwise.evaluate.scores import Scores, most_probable, softmax
-from slotwise.evaluate.tally import Counts, confusion
+from slotwise.evaluation.scores import Scores, most_probable, softmax
+from slotwise.evaluation.tally import Counts, confusion
 
 _SHOWN_CLASSES = 3
 

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from slotwise.evaluate.scores import Scores, softmax
+from slotwise.evaluation.scores import Scores, softmax
 
 Counts = npt.NDArray[np.int64]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from slotwise.train.checkpoints import Progress
+from slotwise.training.checkpoints import Progress
 
 
 class EpochClock:

@@ -11,9 +11,9 @@ from slotwise.contracts.evaluation import Curves, EvaluatedRun, EvaluationRecord
 from slotwise.contracts.paths import EvaluationPaths
 from slotwise.contracts.run import RunRecord
 from slotwise.errors import UsageError
-from slotwise.evaluate.answers import Answer, Kept
-from slotwise.evaluate.metrics import class_metrics, confused_pairs, expected_calibration_error, reliability
-from slotwise.evaluate.tally import Tally
+from slotwise.evaluation.answers import Answer, Kept
+from slotwise.evaluation.metrics import class_metrics, confused_pairs, expected_calibration_error, reliability
+from slotwise.evaluation.tally import Tally
 from slotwise.report import evaluation as page
 from slotwise.report import markdown as md
 

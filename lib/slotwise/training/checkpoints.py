@@ -67,7 +67,7 @@ class Checkpoint:
         progress: the place in the data, and what was measured up to it.
         weights: of the model, in its own order.
         optimizer: the optimizer's variables, its step counter and schedule among them.
-        fed: the audit of the epoch that is begun, int32 [steps done, batch, 2]; see `slotwise.train.audit`.
+        fed: the audit of the epoch that is begun, int32 [steps done, batch, 2]; see `slotwise.training.audit`.
     """
 
     progress: Progress

@@ -21,7 +21,7 @@ from slotwise.contracts import run as runs
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import AuditRecord
 from slotwise.errors import DataError
-from slotwise.train.checkpoints import Checkpoints
+from slotwise.training.checkpoints import Checkpoints
 
 _NAMED_IDS = 5
 

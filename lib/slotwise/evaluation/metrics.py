@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from slotwise.contracts.evaluation import ClassMetrics, ConfusedPair, ReliabilityBin
-from slotwise.evaluate.scores import Scores
-from slotwise.evaluate.tally import Counts
+from slotwise.evaluation.scores import Scores
+from slotwise.evaluation.tally import Counts
 
 _PAIRS = 10
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
-from slotwise.train import audit
-from slotwise.train.checkpoints import Checkpoint, Checkpoints
+from slotwise.training import audit
+from slotwise.training.checkpoints import Checkpoint, Checkpoints
 
 
 class Recorder:
