@@ -135,7 +135,7 @@ def test_a_table_of_urls_keeps_every_row(place: Path, tmp_path: Path, spark: Spa
     with scripted({"/good.jpg": lambda _: iter([response(200, image)]), "/gone.jpg": lambda _: iter([response(404)])}) as server:
         lines = ["title,cover", f"one,{server.url}/good.jpg", f"again,{server.url}/good.jpg", "none, ", f"gone,{server.url}/gone.jpg", "bad,ftp://x/y.jpg", "too,many,cells"]
         (tmp_path / "books.csv").write_text("\n".join(lines) + "\n")
-        arguments = ("--input", str(tmp_path / "books.csv"), "--url-column", "cover", "--retries", "0", "--top-k", "1")
+        arguments = ("--input", str(tmp_path / "books.csv"), "--url-column", "cover", "--top-k", "1")
         found = run_job(spark, place, tmp_path / "out", *arguments)
         named = run_job(spark, place, tmp_path / "named", *arguments, "--id-column", "title")
     ends = sorted((row["id"].removeprefix(server.url), row["status"]) for row in found.rows)
@@ -165,7 +165,7 @@ def test_a_data_frame_of_urls_keeps_its_order(place: Path, spark: SparkSession) 
     with scripted({"/good.jpg": lambda _: iter([response(200, image)]), "/gone.jpg": lambda _: iter([response(404)])}) as server:
         urls = [f"{server.url}/gone.jpg", f"{server.url}/good.jpg", None, "ftp://x/y.jpg", f"{server.url}/good.jpg"]
         table = spark.createDataFrame([(url,) for url in urls], "cover string")
-        rows = slotwise.predict(table.coalesce(1), place / "colour", url_column="cover", retries=0, top_k=1).collect()
+        rows = slotwise.predict(table.coalesce(1), place / "colour", url_column="cover", top_k=1).collect()
     assert [row["cover"] for row in rows] == urls
     assert [row["status"] for row in rows] == ["http-error", "predicted", "missing-image", "bad-url", "predicted"]
     check_rows([rows[1].asDict(), rows[4].asDict()], by_plain_keras(place / "colour", [image, image]), top_k=1)
