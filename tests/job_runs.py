@@ -12,11 +12,23 @@ from typing import Any
 
 from datasets import make_dataset
 from slotwise import storage
+from slotwise.config import Settings
 from slotwise.contracts.sample import Sample
 from slotwise.formats import tfrecord
+from slotwise.settings.audit import AuditSettings
+from slotwise.settings.compare import CompareSettings
+from slotwise.settings.evaluate import EvaluateSettings
+from slotwise.settings.predict import PredictSettings
+from slotwise.settings.prepare import PrepareSettings
+from slotwise.settings.study import StudySettings
+from slotwise.settings.train import TrainSettings
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
 TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate"))
+
+_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings)
+SETTINGS = {settings.job: settings for settings in _ALL}
+"""Each job's settings, by the job's name."""
 
 SHARDS = 4
 # None of them a multiple of the shards: slots hold unequal parts, and one has no sample in a last step of 16.

@@ -8,27 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job_runs import COMPARE, EVALUATE, JOBS, PREDICT, PREPARE, STUDY, TRAIN, without_java
+from job_runs import AUDIT, COMPARE, EVALUATE, JOBS, PREDICT, PREPARE, SETTINGS, STUDY, TRAIN, without_java
 from slotwise import config
-from slotwise.config import Settings
-from slotwise.settings.compare import CompareSettings
-from slotwise.settings.evaluate import EvaluateSettings
-from slotwise.settings.predict import PredictSettings
-from slotwise.settings.prepare import PrepareSettings
-from slotwise.settings.study import StudySettings
-from slotwise.settings.train import TrainSettings
 
 if TYPE_CHECKING:
     from conftest import SparkSubmit
-
-SETTINGS: dict[str, type[Settings]] = {
-    "prepare": PrepareSettings,
-    "train_distributed": TrainSettings,
-    "compare": CompareSettings,
-    "study": StudySettings,
-    "predict": PredictSettings,
-    "evaluate": EvaluateSettings,
-}
 
 
 def check_help(text: str, job: str) -> None:
@@ -47,7 +31,7 @@ def check_help(text: str, job: str) -> None:
         config.load(SETTINGS[job], words[at + 1 :])
 
 
-@pytest.mark.parametrize("script", [PREPARE, TRAIN, STUDY, PREDICT, EVALUATE])
+@pytest.mark.parametrize("script", [PREPARE, TRAIN, STUDY, AUDIT, PREDICT, EVALUATE])
 def test_help_needs_no_spark(script: str, tmp_path: Path) -> None:
     done = without_java(script, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

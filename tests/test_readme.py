@@ -13,17 +13,11 @@ import pytest
 
 from conftest import SparkSubmit
 from datasets import write_folder
+from job_runs import SETTINGS
 from slotwise import config, storage
-from slotwise.config import Settings
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
-from slotwise.settings.compare import CompareSettings
-from slotwise.settings.evaluate import EvaluateSettings
-from slotwise.settings.predict import PredictSettings
-from slotwise.settings.prepare import PrepareSettings
-from slotwise.settings.study import StudySettings
-from slotwise.settings.train import TrainSettings
 
 _SUBMIT = "spark-submit "
 
@@ -117,18 +111,10 @@ def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: Lo
 def test_every_job_line_is_accepted(readme: str) -> None:
     lines = re.findall(r"^spark-submit (.*?)(?:#.*)?$", readme, re.MULTILINE)
     assert len(lines) > 10
-    settings: dict[str, type[Settings]] = {
-        "prepare": PrepareSettings,
-        "train_distributed": TrainSettings,
-        "compare": CompareSettings,
-        "study": StudySettings,
-        "predict": PredictSettings,
-        "evaluate": EvaluateSettings,
-    }
     for line in lines:
         words = shlex.split(line.replace("$H", "hdfs://127.0.0.1:9000"))
         job = next(word for word in words if word.startswith("jobs/"))
-        config.load(settings[Path(job).stem], words[words.index(job) + 1 :])
+        config.load(SETTINGS[Path(job).stem], words[words.index(job) + 1 :])
 
 
 def test_every_link_leads_somewhere(readme: str, repository: Path) -> None:

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
@@ -69,10 +69,14 @@ def from_arguments(model: type[SettingsT], arguments: Mapping[str, Any]) -> Sett
     """
     for name, value in arguments.items():
         if name not in model.model_fields:
-            close = _closest(model, name)
-            hint = f" (did you mean '{close}'?)" if close else ""
-            raise UsageError(f"There is no argument '{name}'{hint}", received=f"{name}={value!r}", accepted=", ".join(_names(model)))
+            raise UsageError(f"There is no argument '{name}'{did_you_mean(name, model.model_fields)}", received=f"{name}={value!r}", accepted=", ".join(_names(model)))
     return _validated(model, arguments)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to the news that a name is not known: the known name that is most like it, if one is."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 @contextmanager
@@ -180,21 +184,10 @@ def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
     values = {key.replace("-", "_"): value for table in (content, *(sections.get(name, {}) for name in model.sections)) for key, value in table.items()}
     for key in values:
         if key not in model.model_fields:
-            raise UsageError(
-                f"The key '{key}' in {path} is not known{_suggestion(model, key)}",
-                received=f"{key} = {values[key]!r}",
-                accepted=", ".join(name.replace("_", "-") for name in _names(model)),
-            )
+            known = [name.replace("_", "-") for name in _names(model)]
+            hint = did_you_mean(key.replace("_", "-"), known)
+            raise UsageError(f"The key '{key}' in {path} is not known{hint}", received=f"{key} = {values[key]!r}", accepted=", ".join(known))
     return values
-
-
-def _suggestion(model: type[Settings], key: str) -> str:
-    close = _closest(model, key)
-    return f" (did you mean '{close.replace('_', '-')}'?)" if close else ""
-
-
-def _closest(model: type[Settings], key: str) -> str | None:
-    return next(iter(difflib.get_close_matches(key, model.model_fields, n=1)), None)
 
 
 def _validated(model: type[SettingsT], values: Mapping[str, Any]) -> SettingsT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +25,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
 
 from slotwise import models, storage
-from slotwise.config import Settings, from_arguments, said_in_python
+from slotwise.config import Settings, did_you_mean, from_arguments, said_in_python
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import RunRecord
 from slotwise.errors import UsageError
@@ -69,9 +68,8 @@ class _Images(HasPredictionCol, HasProbabilityCol):
         """
         for name, value in params.items():
             if not self.hasParam(name):
-                close = difflib.get_close_matches(name, [param.name for param in self.params], n=1)
-                hint = f" (did you mean '{close[0]}'?)" if close else ""
-                raise UsageError(f"{type(self).__name__} has no param '{name}'{hint}", received=f"{name}={value!r}", accepted=", ".join(param.name for param in self.params))
+                known = [param.name for param in self.params]
+                raise UsageError(f"{type(self).__name__} has no param '{name}'{did_you_mean(name, known)}", received=f"{name}={value!r}", accepted=", ".join(known))
         return self._set(**params)
 
     def _settings(self, names: Iterable[str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from slotwise.cluster.cores import own_cores
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
+from slotwise.threads import thread_limits
 
 _TAIL_LINES = 100
 # A slot that only lost its peer fails later than the peer, so that Spark reports the cause and not its echo.
@@ -153,13 +154,9 @@ class _HangWatch:
 
 
 def _environment(cores: int) -> dict[str, str]:
-    threads = str(cores)
     return {
         **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": threads,
+        **thread_limits(cores),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

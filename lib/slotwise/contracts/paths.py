@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from slotwise import storage
 
@@ -96,38 +97,35 @@ class RunPaths:
 
 
 @dataclass(frozen=True)
-class ComparisonPaths:
-    """Files of a comparison; `root` is its URI."""
+class _ReportPaths:
+    """One report as a page, as tables and as a record; `root` is the URI of their directory."""
 
     root: str
+    stem: ClassVar[str]
 
     @property
     def json(self) -> str:
-        return storage.join(self.root, "comparison.json")
+        return self._file("json")
 
     @property
     def markdown(self) -> str:
-        return storage.join(self.root, "comparison.md")
+        return self._file("md")
 
     @property
     def html(self) -> str:
-        return storage.join(self.root, "comparison.html")
+        return self._file("html")
+
+    def _file(self, ending: str) -> str:
+        return storage.join(self.root, f"{self.stem}.{ending}")
 
 
-@dataclass(frozen=True)
-class EvaluationPaths:
-    """Files of an evaluation; `root` is its URI."""
+class ComparisonPaths(_ReportPaths):
+    """Files of a comparison."""
 
-    root: str
+    stem = "comparison"
 
-    @property
-    def json(self) -> str:
-        return storage.join(self.root, "evaluation.json")
 
-    @property
-    def markdown(self) -> str:
-        return storage.join(self.root, "evaluation.md")
+class EvaluationPaths(_ReportPaths):
+    """Files of an evaluation."""
 
-    @property
-    def html(self) -> str:
-        return storage.join(self.root, "evaluation.html")
+    stem = "evaluation"

@@ -12,7 +12,6 @@ INPUT_SCHEMA = "id string, url string, image binary, size long, status string, e
 # Spark DDL of what is said of one image. Probabilities are 0 to 1; the top classes are the most probable first, `class` and `probability`
 # being the first of them.
 ANSWER_SCHEMA = "class string, probability double, top_classes array<string>, top_probabilities array<double>, status string, error string"
-ANSWER_FIELDS = tuple(column.split(" ")[0] for column in ANSWER_SCHEMA.split(", "))
 
 # Spark DDL of the predictions. `id` is the path below the input, the URL, or the key of a row.
 PREDICTION_SCHEMA = f"id string, {ANSWER_SCHEMA}"

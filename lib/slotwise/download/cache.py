@@ -15,7 +15,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from slotwise import storage
-from slotwise.download.records import CACHE_SCHEMA, arrow_schema, record_batch
+from slotwise.download.records import CACHE_SCHEMA
+from slotwise.formats.ddl import arrow_schema, record_batch
 
 CHUNK_IMAGES = 500
 CHUNK_BYTES = 32 * 1024 * 1024

@@ -16,9 +16,10 @@ from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
 from slotwise.download import cache
 from slotwise.download.fetch import FetchOptions
 from slotwise.download.progress import reported
-from slotwise.download.records import ATTEMPT_FIELDS, FAILURE_SCHEMA, IMAGE_FIELDS, columns_of
+from slotwise.download.records import ATTEMPT_FIELDS, FAILURE_SCHEMA, IMAGE_FIELDS
 from slotwise.download.tasks import FetchTask, NormaliseTask
 from slotwise.errors import UsageError
+from slotwise.formats.ddl import columns_of
 from slotwise.session import phase
 from slotwise.session import settings as session_settings
 from slotwise.settings.prepare import PrepareSettings

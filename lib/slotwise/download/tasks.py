@@ -13,7 +13,8 @@ from slotwise.download.cache import ChunkWriter
 from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of, pool_manager
 from slotwise.download.polite import map_politely
 from slotwise.download.progress import Counters
-from slotwise.download.records import FAILURE_SCHEMA, arrow_schema, image_columns, record_batch
+from slotwise.download.records import FAILURE_SCHEMA, image_columns
+from slotwise.formats.ddl import arrow_schema, record_batch
 from slotwise.imaging import ImageFailure, NormalisedImage, normalise
 
 _FAILURES_A_BATCH = 200

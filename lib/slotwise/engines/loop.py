@@ -68,8 +68,7 @@ class _Training:
         self.all_reduce_seconds: float | None = None
 
     def _fetch(self, split: str) -> list[str]:
-        cache = self.settings.local_cache or os.path.join(tempfile.gettempdir(), f"slotwise-shards-{os.getuid()}")
-        return local_shards(self.job.dataset, self.record, split, self.shards, cache)
+        return local_shards(self.job.dataset, self.record, split, self.shards, self.settings.local_cache)
 
     def run(self) -> TrainingResult:
         self._write_ids()

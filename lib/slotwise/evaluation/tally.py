@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from slotwise.evaluation.scores import Scores, softmax
+from slotwise.evaluation.scores import Scores, most_probable, softmax
 
 Counts = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def tally(logits: Scores, labels: Counts) -> Tally:
     classes = logits.shape[1]
     images = np.arange(len(labels))
     probabilities = softmax(logits)
-    order = np.argsort(-logits, axis=1, kind="stable")
+    order = most_probable(logits, classes)
     predicted = order[:, 0]
     raised = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(raised).sum(axis=1)) - raised[images, labels]

@@ -21,6 +21,7 @@ from slotwise.contracts.sample import Sample
 from slotwise.errors import DataError
 from slotwise.export import petastorm
 from slotwise.formats import FORMATS
+from slotwise.formats.ddl import arrow_schema, record_batch
 from slotwise.settings.prepare import PrepareSettings
 
 _SHARD_SCHEMA = "split string, shard int, file string, samples long, bytes long, sha256 string"
@@ -77,12 +78,7 @@ def _write_partition(batches: Iterable[pa.RecordBatch], target: str, format_name
     while rows.key is not None:
         split, shard = rows.key
         record = _write_shard(split, shard, rows.of_current_shard(), target, format_name)
-        yield pa.RecordBatch.from_pylist([{"split": split, "shard": shard, **record.model_dump()}], schema=_ARROW_SHARD_SCHEMA)
-
-
-_ARROW_SHARD_SCHEMA = pa.schema(
-    [("split", pa.string()), ("shard", pa.int32()), ("file", pa.string()), ("samples", pa.int64()), ("bytes", pa.int64()), ("sha256", pa.string())]
-)
+        yield record_batch([{"split": split, "shard": shard, **record.model_dump()}], arrow_schema(_SHARD_SCHEMA))
 
 
 class _Rows:

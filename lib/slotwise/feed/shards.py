@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Sequence
 
@@ -15,15 +16,16 @@ from slotwise.formats import FORMATS, tfrecord
 _ENDING = ".tfrecord"
 
 
-def local_shards(dataset: str, record: DatasetRecord, split: str, shards: Sequence[int], cache: str) -> list[str]:
+def local_shards(dataset: str, record: DatasetRecord, split: str, shards: Sequence[int], cache: str | None = None) -> list[str]:
     """Local paths of logical shards, in the order asked for.
 
     A TFRecord shard that is already a local file is used where it lies. Others are kept in `cache` under their
-    checksum, so that any number of runs fetch them once.
+    checksum, so that any number of runs fetch them once; unless named it is a directory of the user's among temporary files.
 
     Raises:
         DataError: a shard is missing, its SHA-256 is not the recorded one, or the cache has no room for it.
     """
+    cache = cache or os.path.join(tempfile.gettempdir(), f"slotwise-shards-{os.getuid()}")
     return [_local_shard(dataset, record.format, record.splits[split].shards[shard], cache) for shard in shards]
 
 

@@ -10,9 +10,12 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from slotwise.contracts.catalogue import Status
-from slotwise.contracts.prediction import ANSWER_FIELDS, ANSWER_SCHEMA
+from slotwise.contracts.prediction import ANSWER_SCHEMA
+from slotwise.formats.ddl import columns_of
 from slotwise.inference.preparation import Preparation
 from slotwise.inference.task import Classification
+
+_FIELDS = tuple(columns_of(ANSWER_SCHEMA))
 
 
 def prediction(prepare: Preparation, classify: Classification) -> Callable[[Column], Column]:
@@ -22,7 +25,7 @@ def prediction(prepare: Preparation, classify: Classification) -> Callable[[Colu
         for batch in batches:
             rows = (_row(number, value, prepare) for number, value in enumerate(batch))
             answered = {row["id"]: row for found in classify(prepare(rows)) for row in found.rows}
-            yield pd.DataFrame([[answered[str(number)].get(name) for name in ANSWER_FIELDS] for number in range(len(batch))], columns=ANSWER_FIELDS, dtype=object)
+            yield pd.DataFrame([[answered[str(number)].get(name) for name in _FIELDS] for number in range(len(batch))], columns=_FIELDS, dtype=object)
 
     # Spark moves what it takes for deterministic, and would put each image to the model again for a condition on the status.
     function: Callable[[Column], Column] = F.pandas_udf(answers, ANSWER_SCHEMA).asNondeterministic()  # type: ignore[call-overload]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -39,8 +37,7 @@ class EvaluateTask:
     cache: str | None
 
     def __call__(self, shard: int) -> ShardFindings:
-        cache = self.cache or os.path.join(tempfile.gettempdir(), f"slotwise-shards-{os.getuid()}")
-        (path,) = local_shards(self.dataset, self.record, self.split, [shard], cache)
+        (path,) = local_shards(self.dataset, self.record, self.split, [shard], self.cache)
         samples = tfrecord.read(path)
         found = ShardFindings(None, Kept())
         while chunk := list(islice(samples, self.batch_size)):

@@ -12,24 +12,15 @@ import pyarrow as pa
 from pyspark.accumulators import Accumulator
 
 from slotwise.contracts.catalogue import Status
-from slotwise.contracts.prediction import PREDICTED
+from slotwise.contracts.prediction import PREDICTED, PREDICTION_SCHEMA
 from slotwise.download.progress import Counters
 from slotwise.errors import DataError
 from slotwise.evaluation.scores import most_probable, softmax
+from slotwise.formats.ddl import arrow_schema, record_batch
 from slotwise.inference.preparation import Preparation, Prepared
 from slotwise.inference.worker import SentModel
 
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("class", pa.string()),
-        ("probability", pa.float64()),
-        ("top_classes", pa.list_(pa.string())),
-        ("top_probabilities", pa.list_(pa.float64())),
-        ("status", pa.string()),
-        ("error", pa.string()),
-    ]
-)
+_SCHEMA = arrow_schema(PREDICTION_SCHEMA)
 
 
 class Answered(NamedTuple):
@@ -91,7 +82,7 @@ class PredictTask:
             self.counters.good.add(good)
             self.counters.failed.add(len(rows) - good)
             self.model_seconds.add(seconds)
-            yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+            yield record_batch(rows, _SCHEMA)
 
 
 def _lost(row: Prepared) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 
 from slotwise.inference.model_file import ModelFile
+from slotwise.threads import thread_limits
 
 if TYPE_CHECKING:
     from slotwise.inference.classifier import Classifier
@@ -51,12 +52,10 @@ def send(spark: SparkSession, model: ModelFile) -> SentModel:
 def _hold_to_cores() -> None:
     """As many threads as the task has cores: beside it other tasks keep the other cores busy. TensorFlow reads this as it starts."""
     context = TaskContext.get()
-    cores = str(context.cpus() if context else 1)
+    cores = context.cpus() if context else 1
     os.environ.update(
         KERAS_BACKEND="tensorflow",
         CUDA_VISIBLE_DEVICES="",
-        OMP_NUM_THREADS=cores,
-        TF_NUM_INTRAOP_THREADS=cores,
-        TF_NUM_INTEROP_THREADS=cores,
+        **thread_limits(cores),
         TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     )

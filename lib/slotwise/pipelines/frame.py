@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 
-from slotwise.contracts.prediction import ANSWER_FIELDS
+from slotwise.contracts.prediction import ANSWER_SCHEMA
 from slotwise.download.fetch import FetchOptions
 from slotwise.errors import UsageError
+from slotwise.formats.ddl import columns_of
 from slotwise.inference import model_file
 from slotwise.inference.column import prediction
 from slotwise.inference.model_file import ModelFile
@@ -30,7 +31,7 @@ def predict(frame: DataFrame, settings: FrameSettings) -> DataFrame:
     model = model_file.read(str(settings.run))
     top_k = classes_kept(settings, model)
     images, has_urls = unlabelled.images_of(frame, settings)
-    taken = {name.lower() for name in frame.columns} & set(ANSWER_FIELDS)
+    taken = {name.lower() for name in frame.columns} & columns_of(ANSWER_SCHEMA).keys()
     if taken:
         raise UsageError("The DataFrame has columns of the predictions' names already", received=", ".join(sorted(taken)), accepted="a DataFrame in which they are renamed or dropped")
     answer = answers(frame, images, model, settings, top_k=top_k, has_urls=has_urls)

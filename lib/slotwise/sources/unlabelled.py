@@ -12,6 +12,7 @@ from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import INPUT_SCHEMA
 from slotwise.errors import DataError, UsageError
+from slotwise.formats.ddl import columns_of
 from slotwise.settings.predict import FrameSettings, InputKind, PredictSettings
 from slotwise.sources import layout, tables
 from slotwise.sources.folder import image_files, path_below
@@ -21,7 +22,6 @@ from slotwise.sources.rows import bytes_column
 ENDINGS: dict[InputKind, tuple[str, ...]] = {"images": tuple(f".{ending}" for ending in layout.ENDINGS), "parquet": (".parquet",), "csv": tables.ENDINGS}
 _ACCEPTED = f"files of {', '.join(ending for endings in ENDINGS.values() for ending in endings)}, or a directory of them"
 _KEYS = ("id", "path")
-_COLUMNS = [column.split(" ")[0] for column in INPUT_SCHEMA.split(", ")]
 
 
 @dataclass(frozen=True)
@@ -154,5 +154,5 @@ def _key(table: DataFrame, settings: PredictSettings, usual: tuple[str, ...] = (
 
 
 def _completed(rows: DataFrame) -> DataFrame:
-    types = dict(column.split(" ") for column in INPUT_SCHEMA.split(", "))
-    return rows.select(*(F.col(name) if name in rows.columns else F.lit(None).cast(types[name]).alias(name) for name in _COLUMNS))
+    types = columns_of(INPUT_SCHEMA).items()
+    return rows.select(*(F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name) for name, kind in types))
