@@ -42,8 +42,12 @@ lint: setup      ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-bench: torch     ## measured ratios (see docs and benchmarks/)
+bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in turn: docs/results/bench.md
 	$(PYTHON) -m benchmarks
+
+$(VENV)/.bench-ready: requirements-bench.lock $(VENV)/.torch-ready
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
+	touch $@
 
 verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double precision, the same losses in single
 	$(PYTHON) -m benchmarks.verify_slots

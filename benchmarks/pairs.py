@@ -1,14 +1,26 @@
-"""Two ways of doing the same work, measured in turn so that a drift of the machine hits both alike."""
+"""Several ways of doing the same work, measured in turn so that a drift of the machine hits all alike."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+Contestants = dict[str, Callable[[], float]]
+"""By name: does the work once, and returns its rate."""
+
+
+class Claim(NamedTuple):
+    """A line of the table to be: the rate of `ours` against that of the fastest of `theirs`, and the ratio to reach."""
+
+    name: str
+    goal: float
+    ours: str
+    theirs: tuple[str, ...]
 
 
 class Ratio(NamedTuple):
-    """One line of the table: the median of `pairs` ratios of two rates measured next to each other, lowest and highest."""
+    """A line of the table: the median of `pairs` ratios of rates measured next to each other, lowest and highest."""
 
     name: str
     ratio: float
@@ -19,18 +31,25 @@ class Ratio(NamedTuple):
     met: bool
 
 
-def compare(name: str, ours: Callable[[], float], theirs: Callable[[], float], *, goal: float, pairs: int) -> Ratio:
-    """Measures A B A B …, after one uncounted pair, and gives the ratios A/B.
+def compare(contestants: Contestants, claims: Sequence[Claim], *, pairs: int) -> list[Ratio]:
+    """Measures A B C A B C …, after one uncounted turn, and gives each claim's ratios.
 
     Args:
-        ours, theirs: do the work once and return its rate, in images per second.
-        goal: the ratio to reach.
+        contestants: those that no claim names are not measured.
+        pairs: how many turns count.
     """
-    ours(), theirs()
-    ratios = []
-    for number in range(pairs):
-        a, b = ours(), theirs()
-        ratios.append(a / b)
-        print(f"  {name}: pair {number + 1} of {pairs}: {a:,.0f} against {b:,.0f} images/s, ratio {a / b:.2f}", flush=True)
+    named = {name for claim in claims for name in (claim.ours, *claim.theirs)}
+    chosen = {name: measure for name, measure in contestants.items() if name in named}
+    turns = []
+    for number in range(pairs + 1):
+        rates = {name: measure() for name, measure in chosen.items()}
+        print(f"  {f'turn {number} of {pairs}' if number else 'warm-up'}: " + ", ".join(f"{name} {rate:,.4g}" for name, rate in rates.items()), flush=True)
+        turns.append(rates)
+    return [ratio_of(claim, turns[1:]) for claim in claims]
+
+
+def ratio_of(claim: Claim, turns: Sequence[dict[str, float]]) -> Ratio:
+    """What turns of rates say of a claim."""
+    ratios = [rates[claim.ours] / max(rates[name] for name in claim.theirs) for rates in turns]
     median = statistics.median(ratios)
-    return Ratio(name, median, min(ratios), max(ratios), pairs, goal, median >= goal)
+    return Ratio(claim.name, median, min(ratios), max(ratios), len(ratios), claim.goal, median >= claim.goal)

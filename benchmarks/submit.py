@@ -1,7 +1,8 @@
-"""A job by this environment's spark-submit, to its good end."""
+"""A program by this environment's spark-submit, to its good end."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,15 @@ from pathlib import Path
 SPARK_SUBMIT = str(Path(sys.executable).parent / "spark-submit")
 
 
-def submit(job: str, *arguments: str, master: str = "local[*]") -> None:
-    """Runs `jobs/JOB.py`; where it fails, ends this program with all that it said."""
-    command = [SPARK_SUBMIT, "--master", master, f"jobs/{job}.py", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def submit(program: str, *arguments: str, master: str = "local[*]", driver_memory: str = "1g") -> str:
+    """Runs a program; returns what it printed. Where it fails, ends this one with all that it said."""
+    command = command_of(program, *arguments, master=master, driver_memory=driver_memory)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}  # the peers' own modules, in Spark's Python workers too
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}")
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def command_of(program: str, *arguments: str, master: str, driver_memory: str = "1g") -> list[str]:
+    return [SPARK_SUBMIT, "--master", master, "--driver-memory", driver_memory, program, *arguments]

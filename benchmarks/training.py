@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks.processes import one_core_environment, pinned
 from slotwise import storage
 from slotwise.contracts.job import TrainingJob, TrainingResult
+from slotwise.contracts.run import EpochRecord
 from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 
@@ -20,12 +23,22 @@ _TIMEOUT_SECONDS = 600
 
 def slots_rate(settings: TrainSettings, slots: int, place: str) -> float:
     """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
-    result = run_slots(settings, slots, place)
-    later = result.epochs[1:]
-    return sum(epoch.images for epoch in later) / sum(epoch.seconds for epoch in later)
+    return rate_after_first(run_slots(settings, slots, place).epochs)
 
 
-def run_slots(settings: TrainSettings, slots: int, place: str) -> TrainingResult:
+def copies_rate(settings: TrainSettings, copies: int, place: str) -> float:
+    """Images per second of separate trainings at the same time, together; copy r is one slot, pinned to core r."""
+    with ThreadPoolExecutor(copies) as pool:
+        results = list(pool.map(lambda core: run_slots(settings, 1, place, first_core=core), range(copies)))
+    return sum(rate_after_first(result.epochs) for result in results)
+
+
+def rate_after_first(epochs: Sequence[EpochRecord]) -> float:
+    """Images per second over the epochs after the first."""
+    return sum(epoch.images for epoch in epochs[1:]) / sum(epoch.seconds for epoch in epochs[1:])
+
+
+def run_slots(settings: TrainSettings, slots: int, place: str, *, first_core: int = 0) -> TrainingResult:
     """Trains on slots of this machine; returns what the chief measured. The run is kept under the URI `place`."""
     with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
         scratch = Path(directory)
@@ -33,31 +46,21 @@ def run_slots(settings: TrainSettings, slots: int, place: str) -> TrainingResult
         job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
         (scratch / "job.json").write_text(job.model_dump_json())
         ports = [free_port() for _ in range(slots)]
-        processes = [_start(scratch, ports, slot) for slot in range(slots)]
+        processes = [_start(scratch, ports, slot, first_core + slot) for slot in range(slots)]
         for process in processes:
             if process.wait(_TIMEOUT_SECONDS):
                 raise RuntimeError(f"a slot ended with exit code {process.returncode}; its output is above")
         return TrainingResult.model_validate_json((scratch / "outcome-0.json").read_text())
 
 
-def _start(scratch: Path, ports: list[int], slot: int) -> subprocess.Popen[bytes]:
+def _start(scratch: Path, ports: list[int], slot: int, core: int) -> subprocess.Popen[bytes]:
     workers = [f"127.0.0.1:{port}" for port in ports]
     config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
     command = [sys.executable, "-m", "slotwise.engines.worker", str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
     environment = one_core_environment() | rank_environment(ports[0], slot, len(ports)) | {"TF_CONFIG": config}
-    return subprocess.Popen(pinned(command, slot), env=environment, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(pinned(command, core), env=environment, stdout=subprocess.DEVNULL)
 
 
 def rank_environment(port: int, rank: int, ranks: int) -> dict[str, str]:
     """Where PyTorch's processes meet, as TorchDistributor and `torchrun` say it."""
     return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(ranks)}
-
-
-def pinned(command: list[str], core: int) -> list[str]:
-    cores = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cores[core % len(cores)]), *command]
-
-
-def one_core_environment() -> dict[str, str]:
-    """The environment of a process that is to use one core and no GPU."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}

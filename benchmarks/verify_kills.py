@@ -112,7 +112,7 @@ class Trial:
     @classmethod
     def begin(cls, cluster: LocalCluster) -> Trial:
         dataset, undisturbed = f"{cluster.hdfs}/datasets/covers", f"{cluster.hdfs}/runs/undisturbed"
-        submit("prepare", *_PREPARE, "--dataset", dataset, master=cluster.master)
+        submit("jobs/prepare.py", *_PREPARE, "--dataset", dataset, master=cluster.master)
         _finish(faults.train(cluster.master, _flags(dataset, undisturbed, 2)))
         epochs = runs.load(undisturbed).epochs[1:]
         return cls(cluster, dataset, undisturbed, statistics.median(epoch.seconds + epoch.validation_seconds for epoch in epochs))

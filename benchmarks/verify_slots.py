@@ -43,7 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     engines, models, formats = options.engines.split(","), options.models.split(","), options.formats.split(",")
     for format_name in formats:
-        submit("prepare", *_PREPARE, "--dataset", _dataset(format_name), "--format", format_name)
+        submit("jobs/prepare.py", *_PREPARE, "--dataset", _dataset(format_name), "--format", format_name)
     weights = max(_weights(_Case(engine, format_name, model), options.slots) for engine in engines for format_name in formats for model in models)
     losses = max(_losses(_Case(engine, formats[0], model)) for engine in engines for model in models)
     print(f"float64: largest weight difference {weights:.1e}, allowed {TOLERANCE:.0e}: {_verdict(weights <= TOLERANCE)} for 1 to {options.slots} slots")
@@ -93,7 +93,7 @@ def _train(case: _Case, slots: int, precision: str, flags: Sequence[str]) -> str
     """Trains by spark-submit; returns the run's URI."""
     run = f"{_WORKSPACE}/runs/{case.engine}-{case.format_name}-{case.model}-{precision}-{slots}"
     place = ["--dataset", _dataset(case.format_name), "--run", run, "--overwrite"]
-    submit("train_distributed", *place, "--engine", case.engine, "--model", case.model, "--slots", str(slots), *flags, master=f"local[{slots}]")
+    submit("jobs/train_distributed.py", *place, "--engine", case.engine, "--model", case.model, "--slots", str(slots), *flags, master=f"local[{slots}]")
     return storage.normalise(run)
 
 

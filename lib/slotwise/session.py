@@ -53,6 +53,12 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
         raise DataError(f"Spark did not start on {conf.get('spark.master')}: {causes[-1] if causes else error}") from error
 
 
+def submitted(spark: SparkSession) -> float:
+    """When the driver's Java began, in seconds since 1970."""
+    milliseconds = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getStartTime()  # type: ignore[union-attr]
+    return float(milliseconds) / 1000
+
+
 def running() -> SparkSession | None:
     """The session that this process has already, as a notebook does; None where it has none."""
     return SparkSession.builder.getOrCreate() if SparkContext._active_spark_context is not None else None

@@ -51,6 +51,10 @@ class TrainingResult(BaseModel):
     """Median for one image alone; measured on the chief slot only."""
     resumed_from: list[Position]
     versions: dict[str, str]
+    began: float
+    """When the chief slot's process began, in seconds since 1970."""
+    starting: dict[str, float]
+    """Where its seconds before the end of the first step went."""
 
 
 class SlotExit(IntEnum):

@@ -130,6 +130,9 @@ class RunRecord(BaseModel):
     """Where each `--resume` and each restart went on."""
     restarts: list[RestartRecord]
     audit: AuditRecord
+    starting: dict[str, float] = {}
+    """Where the seconds from spark-submit, or from the call in a session that ran already, to the end of the first step went; of a run
+    that was restarted, those of its last slots. Runs of earlier versions have none."""
     class_names: list[str]
 
     @property

@@ -24,6 +24,7 @@ from slotwise.feed.shards import local_shards
 from slotwise.training import audit
 from slotwise.training.checkpoints import Arrays, Checkpoints, Progress
 from slotwise.training.clock import EpochClock
+from slotwise.training.laps import Laps
 from slotwise.training.progress import ProgressLines
 from slotwise.training.recorder import Recorder
 from slotwise.training.resume import check_resumable, fixed_settings
@@ -34,19 +35,22 @@ from slotwise.versions import installed_versions
 _MEBIBYTE = 1 << 20
 
 
-def train(job: TrainingJob, engine: Engine) -> TrainingResult:
+def train(job: TrainingJob, engine: Engine, laps: Laps) -> TrainingResult:
     """Trains this slot's part of a job, in step with the other slots.
+
+    Args:
+        laps: what the process has done so far.
 
     Raises:
         Interrupted: it was asked to stop; a checkpoint holds all that was done.
         TrainingFailed: the loss is no number, slots disagree, or a checkpoint cannot be written.
     """
-    return _Training(job, engine).run()
+    return _Training(job, engine, laps).run()
 
 
 class _Training:
-    def __init__(self, job: TrainingJob, engine: Engine) -> None:
-        self.job, self.engine, self.settings = job, engine, job.settings
+    def __init__(self, job: TrainingJob, engine: Engine, laps: Laps) -> None:
+        self.job, self.engine, self.settings, self.laps = job, engine, job.settings, laps
         self.slots = slots = engine.slots
         self.record = datasets.load(job.dataset)
         datasets.check_trainable(job.dataset, self.record)
@@ -55,6 +59,7 @@ class _Training:
         self.plan = training_plan(self.record, self.settings)
         self.paths = {split: self._fetch(split) for split in self.record.splits}
         self.samples = feed_records.load(self.paths["train"], self.settings.feed_memory * _MEBIBYTE)
+        laps.lap("shards")
         self.state = TrainingState(job, self.record, engine)
         self.step = engine.make_step(
             self.state.model, self.state.context, self.state.optimizer, slots,
@@ -73,6 +78,7 @@ class _Training:
     def run(self) -> TrainingResult:
         self._write_ids()
         progress = self._start()
+        self.laps.lap("model")
         while not progress.is_over(self.settings.epochs, self.settings.patience):
             progress = self._epoch(progress)
         if len(progress.history) < self.settings.epochs and self.slots.is_chief:
@@ -93,6 +99,8 @@ class _Training:
             inference_seconds=self.engine.inference_seconds(self.state.model, self.image_shape) if self.slots.is_chief else None,
             resumed_from=progress.resumed_from,
             versions=installed_versions(),
+            began=self.laps.began,
+            starting=self.laps.seconds,
         )
 
     def _write_ids(self) -> None:
@@ -176,6 +184,8 @@ class _Training:
                 batch = Batch(*next(source)) if order.sizes[step] else nothing
             self.state.set_learning_rate(learning_rate(self.settings, epoch, step, self.plan.steps))
             is_stopped = self.step(step, batch, self.plan.step_images(step), stop=self.stop is not None and self.stop.is_asked)
+            if "first step" not in self.laps.seconds:
+                self.laps.lap("first step")
             is_due = self.recorder is not None and self.recorder.is_due() and step + 1 < self.plan.steps
             if self.recorder and (is_due or is_stopped):
                 with clock.keeping():

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from slotwise.contracts.job import SlotExit, TrainingJob
 from slotwise.errors import Interrupted, SlotwiseError
+from slotwise.training.laps import Laps
 
 _PARENT_CHECK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 1.0
@@ -29,6 +30,7 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
     While it trains, the heartbeat file's time moves on every second, so that a process that is stopped can be told from one
     that waits for others.
     """
+    laps = Laps()
     _end_with_parent()
     job = TrainingJob.model_validate_json(Path(job_file).read_text())
     # The engines have the names of Keras's backends; Keras reads this once, when it is imported.
@@ -38,11 +40,13 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
     engines.configure(job.settings.cores_per_slot)
     from slotwise.engines.loop import train
 
+    laps.lap("imports")
     try:
         engine = engines.connect(job.settings.rendezvous_timeout)
+        laps.lap("rendezvous")
         if heartbeat_file:
             _beat(Path(heartbeat_file))
-        result = train(job, engine)
+        result = train(job, engine, laps)
     except Interrupted as error:
         Path(outcome_file).write_text(str(error))
         engine.slots.part()

@@ -85,7 +85,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
     dataset = settings.dataset
     assert dataset is not None
     with _served(spark, settings) as settings, _scratch(dataset) as scratch:
-        rows, wanted, classes = _catalogue(spark, settings, scratch)
+        rows, wanted, classes = choose(spark, settings, scratch)
         gathered = _gather(spark, settings, wanted, scratch)
         _check_fetched(spark, settings, rows, gathered)
         target = DatasetPaths(storage.join(scratch, "dataset"))
@@ -111,8 +111,12 @@ def _served(spark: SparkSession, settings: PrepareSettings) -> AbstractContextMa
     return demo.served(settings, str(spark.sparkContext.getConf().get("spark.driver.host")))
 
 
-def _catalogue(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tuple[DataFrame, DataFrame, list[str]]:
-    """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order."""
+def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tuple[DataFrame, DataFrame, list[str]]:
+    """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order.
+
+    Args:
+        scratch: URI of a directory for what is kept meanwhile.
+    """
     with session.phase(spark, "read catalogue"):
         source = sources.catalogue_of(settings.source)(spark, settings)
         if not settings.keep_splits:

@@ -23,6 +23,7 @@ from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
 from slotwise.training import audit
 from slotwise.training.checkpoints import Checkpoints
+from slotwise.training.laps import Laps
 from slotwise.training.lock import RunLock
 from slotwise.training.resume import check_resumable
 from slotwise.versions import installed_versions
@@ -38,7 +39,9 @@ def run(settings: TrainSettings, spark: SparkSession | None = None) -> RunRecord
     if spark is not None:
         join_session(spark, job.settings)
     with session.lent(spark, lambda: start_session(job.settings)) as active:
-        return train(active, job)
+        laps = Laps(session.submitted(active) if spark is None else None)
+        laps.lap("session")
+        return train(active, job, laps)
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -147,17 +150,21 @@ def join_session(spark: SparkSession, settings: TrainSettings) -> None:
         ship(spark, models.definition(settings.model))
 
 
-def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
+def train(spark: SparkSession, job: TrainingJob, laps: Laps | None = None) -> RunRecord:
     """Trains a checked job and writes its run; returns the record.
+
+    Args:
+        laps: what was done for it before; nothing, unless told.
 
     Raises:
         UsageError: the cluster has too few slots, or another training is at work on the run.
         Interrupted: a signal ended it, with a checkpoint to go on from.
         TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
     """
-    settings = job.settings
+    settings, laps = job.settings, laps or Laps()
     preflight.check_slots(spark, settings.slots, settings.cores_per_slot)
     preflight.check_executors(spark, settings.slots, job.dataset)
+    laps.lap("checks")
     paths = RunPaths(job.run)
     with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})"):
         if settings.overwrite:
@@ -166,7 +173,7 @@ def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
                     storage.delete(storage.join(job.run, name))
         began = time.monotonic()
         trained = supervise.train_to_the_end(spark, job)
-        record = _record(job, trained, time.monotonic() - began)
+        record = _record(job, trained, laps, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
     if record.audit.faults:
@@ -174,9 +181,10 @@ def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
     return record
 
 
-def _record(job: TrainingJob, trained: Trained, seconds: float) -> RunRecord:
+def _record(job: TrainingJob, trained: Trained, laps: Laps, seconds: float) -> RunRecord:
     """`run.json` of a training that has ended well."""
     settings, result = job.settings, trained.result
+    laps.lap("placing", at=result.began)
     dataset = datasets.load(job.dataset)
     plan = training_plan(dataset, settings)
     return RunRecord(
@@ -192,10 +200,11 @@ def _record(job: TrainingJob, trained: Trained, seconds: float) -> RunRecord:
         images_per_second=_typical_speed([epoch.images_per_second for epoch in result.epochs]),
         placement=[_with_shards(slot, len(trained.placement), dataset.logical_shards) for slot in trained.placement],
         restarts=trained.restarts,
+        starting={**({} if trained.restarts else laps.seconds), **result.starting},
         audit=audit.check(job.run, len(result.epochs), plan.images),
         settings=settings.model_dump(mode="json"),
         class_names=dataset.classes,
-        **result.model_dump(),
+        **result.model_dump(exclude={"began", "starting"}),
     )
 
 
@@ -212,8 +221,10 @@ def _with_shards(slot: SlotRecord, slots: int, logical_shards: int) -> SlotRecor
 
 def describe(record: RunRecord) -> str:
     """What the driver prints at the end."""
+    stretches = ", ".join(f"{name} {seconds:.1f}" for name, seconds in record.starting.items())
     return (
         f"test accuracy {record.test_accuracy:.2%}, test loss {record.test_loss:.4f} on {record.test_images:,} images "
         f"(weights of epoch {record.best_epoch}); {record.train_seconds:.1f} s of training, {record.images_per_second:,.0f} images/s "
-        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\naudit: {record.audit}\nrun: {record.uri}\nreport: {RunPaths(record.uri).report}"
+        f"on {record.slots} slot{'s' if record.slots > 1 else ''}\n"
+        f"first step after {sum(record.starting.values()):.1f} s ({stretches})\naudit: {record.audit}\nrun: {record.uri}\nreport: {RunPaths(record.uri).report}"
     )

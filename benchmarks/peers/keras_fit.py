@@ -1,6 +1,6 @@
-"""The peer: plain Keras 3 `model.fit` over a plain tf.data pipeline of the same TFRecords, as its documentation has it.
+"""Plain Keras 3 `model.fit` over a plain tf.data pipeline of the same TFRecords, as its documentation has it.
 
-    python -m benchmarks.peer_keras_fit DATASET MODEL BATCH EPOCHS     prints images per second after the first epoch
+    python -m benchmarks.peers.keras_fit DATASET MODEL BATCH EPOCHS     prints images per second after the first epoch
 """
 
 from __future__ import annotations

@@ -1,0 +1,55 @@
+"""The most memory that a process and all it starts take."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+_EVERY_SECONDS = 0.5
+
+
+class PeakMemory:
+    """Watches a process from now until `stop`; Linux.
+
+    Shared pages count once: the sum is of proportional set sizes, in bytes.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._stopped, self._peak = pid, threading.Event(), 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Returns the peak."""
+        self._stopped.set()
+        self._thread.join()
+        return self._peak
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_EVERY_SECONDS):
+            self._peak = max(self._peak, sum(map(_proportional_size, _family(self._pid))))
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parents[int(entry)] = int(Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:  # it has just ended
+                continue
+    family, added = {pid}, True
+    while added:
+        grown = family | {child for child, parent in parents.items() if parent in family}
+        added, family = len(grown) > len(family), grown
+    return sorted(family)
+
+
+def _proportional_size(pid: int) -> int:
+    try:
+        lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

@@ -1,0 +1,95 @@
+"""One slot and two, a core each, against Keras's `fit`, against copies of themselves, and the torch engine against plain DDP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from benchmarks.data import dataset
+from benchmarks.pairs import Claim, Contestants
+from benchmarks.processes import one_core_environment, pinned, rate_of
+from benchmarks.rounds.round import Round
+from benchmarks.training import copies_rate, rank_environment, slots_rate
+from slotwise.localcluster.processes import free_port
+from slotwise.settings.train import TrainSettings
+
+BATCH, EPOCHS = 128, 3
+
+
+def _tensorflow(model: str, data: str) -> Callable[[], AbstractContextManager[Contestants]]:
+    @contextmanager
+    def contestants() -> Iterator[Contestants]:
+        with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
+            uri, place = dataset(data), Path(directory).as_uri()
+            settings = TrainSettings(dataset=uri, run="unused", model=model, epochs=EPOCHS, batch_size=BATCH)
+            bfloat16 = settings.model_copy(update={"precision": "mixed_bfloat16"})
+            yield {
+                "one slot": lambda: slots_rate(settings, 1, place),
+                "one slot bfloat16": lambda: slots_rate(bfloat16, 1, place),
+                "Keras fit": rate_of("peers.keras_fit", uri, model, BATCH, EPOCHS),
+                "two slots": lambda: slots_rate(settings, 2, place),
+                "two copies": lambda: copies_rate(settings, 2, place),
+            }
+
+    return contestants
+
+
+@contextmanager
+def _torch() -> Iterator[Contestants]:
+    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
+        uri, place = dataset("covers"), Path(directory).as_uri()
+        settings = TrainSettings(dataset=uri, run="unused", model="covers", epochs=EPOCHS, batch_size=BATCH, engine="torch")
+        yield {
+            "torch, one slot": lambda: slots_rate(settings, 1, place),
+            "DDP, one rank": lambda: _ddp_rate(uri, 1),
+            "torch, two slots": lambda: slots_rate(settings, 2, place),
+            "DDP, two ranks": lambda: _ddp_rate(uri, 2),
+        }
+
+
+def _ddp_rate(uri: str, ranks: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.peers.ddp", uri, "covers", str(BATCH // ranks), str(EPOCHS)]
+    port = free_port()
+    processes = [
+        subprocess.Popen(pinned(command, rank), env=one_core_environment() | rank_environment(port, rank, ranks), stdout=subprocess.PIPE, text=True)
+        for rank in range(ranks)
+    ]
+    said = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise RuntimeError("the plain DDP loop ended with an error; its output is above")
+    return float(said[0].split()[-1])
+
+
+ROUNDS = (
+    Round(
+        "covers",
+        (
+            Claim("one slot / Keras fit, covers, float32", 1.75, "one slot", ("Keras fit",)),
+            Claim("one slot bfloat16 / Keras fit float32, covers", 2.8, "one slot bfloat16", ("Keras fit",)),
+            Claim("two slots / one slot, covers, same global batch", 1.75, "two slots", ("one slot",)),
+            Claim("two slots / two separate copies, covers", 0.95, "two slots", ("two copies",)),
+        ),
+        _tensorflow("covers", "covers"),
+    ),
+    Round(
+        "simple",
+        (
+            Claim("one slot / Keras fit, simple, float32", 1.4, "one slot", ("Keras fit",)),
+            Claim("two slots / one slot, simple, same global batch", 1.7, "two slots", ("one slot",)),
+            Claim("two slots / two separate copies, simple", 0.9, "two slots", ("two copies",)),
+        ),
+        _tensorflow("simple", "small"),
+    ),
+    Round(
+        "torch",
+        (
+            Claim("torch engine on one slot / plain DDP loop on one process, covers", 0.95, "torch, one slot", ("DDP, one rank",)),
+            Claim("torch engine on two slots / plain DDP loop on two processes, covers", 0.95, "torch, two slots", ("DDP, two ranks",)),
+        ),
+        _torch,
+    ),
+)

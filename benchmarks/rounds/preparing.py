@@ -1,0 +1,128 @@
+"""prepare against img2dataset: the same table of URLs, the same server, the same output size, each a whole job by spark-submit.
+
+prepare also describes, splits, balances and shuffles what it fetches. The server is nginx, which is faster than either.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.memory import PeakMemory
+from benchmarks.pairs import Claim, Contestants
+from benchmarks.rounds.round import Round
+from benchmarks.submit import command_of
+from slotwise.imaging import JPEG_QUALITY
+from slotwise.localcluster.processes import free_port
+
+_IMAGES, _DRAWN, _CLASSES, _SIZE = 10_000, 500, 10, 150
+_MASTER = "local[2]"
+
+
+@contextmanager
+def _contestants() -> Iterator[Contestants]:
+    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
+        root = Path(directory)
+        with _server(root) as url:
+            table = _write_table(root, url)
+            peaks: dict[str, int] = {}
+
+            def rate(name: str, *command: str) -> Callable[[], float]:
+                def measure() -> float:
+                    for made in ("dataset", "cache", "images"):
+                        shutil.rmtree(root / made, ignore_errors=True)
+                    seconds, peaks[name] = _run(list(command))
+                    return _IMAGES / seconds
+
+                return measure
+
+            flags = [
+                "--source", "covers", "--input", str(table), "--dataset", str(root / "dataset"), "--cache", str(root / "cache"), "--image-size", f"{_SIZE}x{_SIZE}",
+                "--classes", str(_CLASSES), "--per-class", str(_IMAGES // _CLASSES), "--reserve", "0", "--per-host", "64", "--overwrite",
+            ]  # fmt: skip
+            yield {
+                "prepare": rate("prepare", *command_of("jobs/prepare.py", *flags, master=_MASTER)),
+                "img2dataset": rate("img2dataset", *command_of("benchmarks/peers/img2dataset_job.py", str(table), str(root / "images"), str(_SIZE), str(JPEG_QUALITY), master=_MASTER)),
+                # Of the runs just measured; the less the better, so the inverse is the rate.
+                "prepare's memory": lambda: 1 / peaks["prepare"],
+                "img2dataset's memory": lambda: 1 / peaks["img2dataset"],
+            }
+
+
+def _run(command: list[str]) -> tuple[float, int]:
+    """Seconds and peak memory of a command."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    memory = PeakMemory(process.pid)
+    said = process.communicate()[0]
+    peak = memory.stop()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{said}")
+    return time.monotonic() - began, peak
+
+
+@contextmanager
+def _server(root: Path) -> Iterator[str]:
+    """nginx on loopback with JPEGs of 400x600 pixels and about 40 kB."""
+    if shutil.which("nginx") is None:
+        raise RuntimeError("this round needs nginx: apt-get install nginx-light")
+    files = root / "served"
+    files.mkdir()
+    for number in range(_DRAWN):
+        (files / f"{number}.jpg").write_bytes(_picture(number))
+    for number in range(_DRAWN, _IMAGES):
+        os.link(files / f"{number % _DRAWN}.jpg", files / f"{number}.jpg")
+    port = free_port()
+    configuration = root / "nginx.conf"
+    configuration.write_text(
+        f"daemon off; pid {root}/nginx.pid; error_log {root}/nginx.log; events {{ worker_connections 1024; }}\n"
+        f"http {{ access_log off; keepalive_requests 100000; server {{ listen 127.0.0.1:{port}; root {files}; }} }}\n"
+    )
+    os.chmod(root, 0o755)  # nginx reads as another user
+    process = subprocess.Popen(["nginx", "-c", str(configuration), "-e", str(root / "nginx.log")])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _picture(number: int) -> bytes:
+    """Coarse shapes under a fine grain."""
+    generator = np.random.default_rng(number)
+    coarse = Image.fromarray(generator.integers(0, 256, (15, 10, 3), np.uint8)).resize((400, 600), Image.Resampling.BICUBIC)
+    grain = generator.normal(0, 8, (600, 400, 1))
+    pixels = np.clip(np.asarray(coarse, np.float64) + grain, 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=75)
+    return file.getvalue()
+
+
+def _write_table(root: Path, url: str) -> Path:
+    path = root / "books.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Title", "image", "categories"])
+        writer.writerows([f"Book {number}", f"{url}/{number}.jpg", f"['Class {number % _CLASSES}']"] for number in range(_IMAGES))
+    return path
+
+
+ROUND = Round(
+    "preparing",
+    (
+        Claim("prepare, a whole job / img2dataset on Spark, 10,000 images of 400x600", 1.0, "prepare", ("img2dataset",)),
+        Claim("peak memory of img2dataset on Spark / of prepare", 1.0, "prepare's memory", ("img2dataset's memory",)),
+    ),
+    _contestants,
+)
