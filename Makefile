@@ -6,7 +6,7 @@ SUBMIT := $(VENV)/bin/spark-submit
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch java demo test lint bench verify-slots verify-kills compare-frameworks cluster cluster-stop clean
+.PHONY: help setup torch java demo test lint bench scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -48,6 +48,10 @@ bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in
 $(VENV)/.bench-ready: requirements-bench.lock $(VENV)/.torch-ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
 	touch $@
+
+scaling: setup   ## the all-reduce measured, and what it says of larger clusters: docs/scaling.md
+	$(PYTHON) -m benchmarks.scaling measure
+	$(PYTHON) -m benchmarks.scaling page
 
 verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double precision, the same losses in single
 	$(PYTHON) -m benchmarks.verify_slots

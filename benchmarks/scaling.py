@@ -1,0 +1,216 @@
+"""How far slots carry beyond this machine: the ring all-reduce measured here, a latency-bandwidth model of it, and what that says of networks.
+
+    python -m benchmarks.scaling measure     writes docs/results/all-reduce.json
+    python -m benchmarks.scaling page        writes docs/scaling.md from it
+
+The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.1177/1094342005051521, section 4.5: a ring of n slots takes
+2 (n - 1) steps for a sum, each of a latency and the time of its n-th part of the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.data import dataset
+from benchmarks.processes import one_core_environment, pinned
+from benchmarks.training import slots_rate
+from slotwise import storage
+from slotwise.localcluster.processes import free_port
+from slotwise.settings.train import TrainSettings
+
+_RESULTS, _PAGE = Path("docs/results/all-reduce.json"), Path("docs/scaling.md")
+_SLOTS = (2, 4, 8)
+_BYTES = tuple(1 << power for power in range(10, 25, 2))
+
+
+class Sum(NamedTuple):
+    """A measured all-reduce."""
+
+    slots: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a step of the ring costs: seconds of its own, and for each byte."""
+
+    latency: float
+    seconds_per_byte: float
+
+    def ring_seconds(self, slots: int, size: int) -> float:
+        """Seconds of an all-reduce of so many bytes."""
+        return 2 * (slots - 1) * (self.latency + size / slots * self.seconds_per_byte)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training: its model and its global batch.
+
+    Args:
+        images_per_second: of one slot alone.
+        gradient_bytes: of one step's gradient.
+        statistics: channels of each batch normalisation that is synchronised, which makes two sums of two numbers for each channel.
+        batch_size: images of a step over all slots.
+    """
+
+    images_per_second: float
+    gradient_bytes: int
+    statistics: tuple[int, ...]
+    batch_size: int
+
+    def step_seconds(self, slots: int, link: Link) -> float:
+        """Seconds of a step, nothing of the sums hidden behind the arithmetic."""
+        computing = self.batch_size / slots / self.images_per_second
+        if slots == 1:
+            return computing
+        sums = [self.gradient_bytes, *(8 * channels for channels in self.statistics), *(8 * channels for channels in self.statistics)]
+        return computing + sum(link.ring_seconds(slots, size) for size in sums)
+
+    def speedup(self, slots: int, link: Link) -> float:
+        """How many times as fast as one slot."""
+        return self.step_seconds(1, link) / self.step_seconds(slots, link)
+
+
+def fit(sums: Sequence[Sum]) -> Link:
+    """The latency and the seconds per byte that fit measured sums best, by least squares of the relative errors, neither below zero."""
+    steps = np.array([2 * (each.slots - 1) for each in sums], np.float64)
+    parts = np.array([each.bytes / each.slots for each in sums])
+    seconds = np.array([each.seconds for each in sums])
+    matrix = np.stack([steps, steps * parts], axis=1) / seconds[:, None]
+    latency, per_byte = np.linalg.lstsq(matrix, np.ones(len(sums)), rcond=None)[0]
+    return Link(max(float(latency), 0.0), max(float(per_byte), 0.0))
+
+
+def on_network(link: Link, gigabits: float, round_trip: float) -> Link:
+    """The same software between machines: its own time and the network's one after the other, as gRPC on one core has it.
+
+    Args:
+        gigabits: of the network, per second.
+        round_trip: of the network, in seconds; half of it is added to each step.
+    """
+    return Link(link.latency + round_trip / 2, link.seconds_per_byte + 8 / (gigabits * 1e9))
+
+
+def measure() -> None:
+    """Times sums among 2, 4 and 8 processes of this machine, and one slot's training of each model."""
+    sums = [each for slots in _SLOTS for each in _measured(slots)]
+    with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
+        place = Path(directory).as_uri()
+        rates = {
+            model: slots_rate(TrainSettings(dataset=dataset(data), run="unused", model=model, epochs=2, batch_size=64, steps_per_epoch=steps), 1, place)
+            for model, data, steps in (("covers", "covers", 15), ("resnet18", "small", 5))
+        }
+    storage.write_json(storage.normalise(str(_RESULTS)), {"sums": sums, "images_per_second": rates, "sizes": {model: _sizes(model) for model in rates}})
+
+
+def _measured(slots: int) -> list[Sum]:
+    ports = [free_port() for _ in range(slots)]
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    processes = []
+    for slot in range(slots):
+        config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
+        command = pinned([sys.executable, "-m", "benchmarks.sums", *map(str, _BYTES)], slot)
+        processes.append(subprocess.Popen(command, env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.PIPE, text=True))
+    said = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise RuntimeError("a slot ended with an error; its output is above")
+    seconds = map(float, said[0].split()[-len(_BYTES) :])
+    return [Sum(slots, size, each) for size, each in zip(_BYTES, seconds, strict=True)]
+
+
+def _sizes(model: str) -> dict[str, object]:
+    """Numbers in the sums of one step of a model, as it is trained in the measurement."""
+    done = subprocess.run([sys.executable, "-m", "benchmarks.sums", model], env=one_core_environment(), capture_output=True, text=True, check=True)
+    gradient, *statistics = map(int, done.stdout.split())
+    return {"gradient": gradient, "statistics": statistics}
+
+
+_NETWORKS, _CLUSTERS, _ROUND_TRIP = (10, 25, 100), (16, 64, 256), 50e-6
+_BATCH, _FASTER = 1024, 50
+
+
+def page(measured: dict[str, object]) -> str:
+    """The page's tables, from what `measure` found."""
+    sums = [Sum(*each) for each in measured["sums"]]  # type: ignore[attr-defined]
+    rates: dict[str, float] = measured["images_per_second"]  # type: ignore[assignment]
+    sizes: dict[str, dict[str, object]] = measured["sizes"]  # type: ignore[assignment]
+    link = fit(sums)
+    lines = ["| bytes | " + " | ".join(f"{slots} slots, ms" for slots in _SLOTS) + " |", "| ---: |" + " ---: |" * len(_SLOTS)]
+    for size in _BYTES:
+        found = {each.slots: each.seconds for each in sums if each.bytes == size}
+        lines.append(f"| {size:,} | " + " | ".join(f"{1e3 * found[slots]:.2f} ({1e3 * link.ring_seconds(slots, size):.2f})" for slots in _SLOTS) + " |")
+    text = _INTRODUCTION.format(table="\n".join(lines), latency=1e6 * link.latency, rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
+    for model, rate in rates.items():
+        gradient, statistics = int(str(sizes[model]["gradient"])), tuple(sizes[model]["statistics"])  # type: ignore[arg-type]
+        for speed, what in ((rate, "a processor core as here"), (_FASTER * rate, f"{_FASTER} times as fast")):
+            text += f"\n## `{model}`, each slot {what}: {speed:,.0f} images/s\n\n" + _table(Work(speed, 4 * gradient, statistics, _BATCH), link)
+    return text
+
+
+def _table(work: Work, link: Link) -> str:
+    changes = {
+        f"batch {_BATCH:,}": work,
+        "four times the batch": replace(work, batch_size=4 * work.batch_size),
+        "bfloat16 gradients": replace(work, gradient_bytes=work.gradient_bytes // 2),
+        "local batch statistics": replace(work, statistics=()),
+        "all three": replace(work, batch_size=4 * work.batch_size, gradient_bytes=work.gradient_bytes // 2, statistics=()),
+    }
+    rows = ["| Gbit/s | slots | " + " | ".join(changes) + " |", "| ---: | ---: |" + " ---: |" * len(changes)]
+    for gigabits in _NETWORKS:
+        network = on_network(link, gigabits, _ROUND_TRIP)
+        for slots in _CLUSTERS:
+            speedups = [changed.speedup(slots, network) for changed in changes.values()]
+            rows.append(f"| {gigabits} | {slots} | " + " | ".join(f"{speedup:.1f}x ({speedup / slots:.0%})" for speedup in speedups) + " |")
+    return "\n".join(rows) + "\n"
+
+
+_INTRODUCTION = """\
+# Beyond one machine
+
+What slots on other machines would reach is reckoned here, not measured: `make scaling` measures TensorFlow's ring all-reduce among processes of
+one machine, fits the latency-bandwidth model of [Thakur, Rabenseifner and Gropp](https://doi.org/10.1177/1094342005051521) to it
+(a ring of n slots takes 2 (n - 1) steps, each a latency and the time of an n-th of the bytes), and puts a network's latency and bandwidth on top.
+
+## A sum, measured and by the model
+
+Median milliseconds of a sum over 2, 4 and 8 processes on this machine's cores; in brackets what the model says.
+
+{table}
+
+The fit: {latency:.0f} µs a step and {rate:,.0f} MB/s. Where more processes than cores share a machine, the latency has their waiting for a core in it, so for
+slots with cores of their own it is too high rather than too low.
+
+## What the tables say
+
+Each is for a global batch of {batch:,}, held constant as always here: more slots take smaller parts of it. A network adds half of {round_trip:.0f} µs of round trip to each step of the ring,
+and its bytes come on top of the processor's time for them. Nothing is hidden behind the arithmetic, though some of it can be. Each cell is how many
+times as fast as one slot, and the share of the ideal. `resnet18` is that of 32x32 images. A slot {faster} times as fast stands for a small GPU.
+
+What moves them: with slots that are processor cores, the time goes to the arithmetic until a slot's part of the batch is a few images; then it goes to the latency of the
+many small sums of batch normalisation's statistics, each of which takes 2 (n - 1) steps. So a larger batch and local statistics help, bfloat16 gradients hardly. With
+fast slots the gradient's bytes count too, and all three are needed. A faster network than 25 Gbit/s changes little, because the software's own time for a byte is longer.
+Local statistics and a larger batch change the model that is trained; slotwise does neither by itself.
+"""
+
+
+def main(action: str) -> None:
+    if action == "measure":
+        measure()
+    elif action == "page":
+        storage.write_text(storage.normalise(str(_PAGE)), page(storage.read_json(storage.normalise(str(_RESULTS)))))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2] or [""])

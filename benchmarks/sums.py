@@ -1,0 +1,38 @@
+"""One slot's part in timing sums over all slots, and what the sums of a model are.
+
+    python -m benchmarks.sums BYTES…     where `TF_CONFIG` says; prints the median seconds of each size
+    python -m benchmarks.sums MODEL      prints the numbers in the gradient, and the channels of each batch normalisation
+"""
+
+from __future__ import annotations
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from slotwise import models
+from slotwise.engines.tensorflow.collective import connect
+from slotwise.engines.timing import median_seconds
+
+_REPEATS = 20
+_SHAPES = {"covers": ((150, 100, 3), 12), "resnet18": ((32, 32, 3), 10)}
+
+
+def times(sizes: list[int]) -> list[float]:
+    slots = connect(60)
+    values = [tf.zeros([size // 4]) for size in sizes]
+    found = [median_seconds(lambda value=value: slots.summed(value).numpy(), _REPEATS) for value in values]  # type: ignore[misc]
+    slots.part()
+    return found
+
+
+def numbers(model_name: str) -> list[int]:
+    model = models.build(model_name, *_SHAPES[model_name], {})
+    gradient = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    return [gradient, *(layer.moving_mean.shape[0] for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))]
+
+
+if __name__ == "__main__":
+    print(*(numbers(sys.argv[1]) if sys.argv[1] in _SHAPES else times([int(size) for size in sys.argv[1:]])))
