@@ -50,8 +50,7 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
 
 def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:
     """The slot that failed first by its own fault, in its own words; `SlotsLost` where no slot's program is to blame."""
-    directory = RunPaths(job.run).failures
-    found = [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in storage.children(directory)]
+    found = reported_failures(job.run)
     executor = _lost_executor(error)
     if executor and all(failure.is_lost for failure in found):
         return SlotsLost(executor)
@@ -64,6 +63,14 @@ def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:
     if cause.explained:
         return TrainingFailed(f"slot {cause.slot} on {cause.host}: {cause.message}")
     return TrainingFailed("\n".join([f"slot {cause.slot} on {cause.host}: {cause.message}; its last lines:", *cause.tail]))
+
+
+def reported_failures(run: str) -> list[SlotFailure]:
+    """What the slots of a run's last launch have said of their failures so far."""
+    directory = RunPaths(run).failures
+    # A slot may be writing just now, under a hidden name.
+    names = [name for name in storage.children(directory) if not name.startswith(".")]
+    return [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in names]
 
 
 def _lost_executor(error: Exception) -> str | None:
