@@ -182,7 +182,8 @@ def test_augmentation_depends_on_the_key_and_stays_in_range(kinds: list[str]) ->
     assert all(image.shape == SHAPE and image.dtype == np.float32 for image in images)
     assert min(image.min() for image in images) >= 0
     assert max(image.max() for image in images) <= 255 + 1e-3
-    assert len({image.tobytes() for image in images}) == (2 if kinds == ["flip"] else len(images))
+    if set(kinds) - {"flip", "crop"}:
+        assert len({image.tobytes() for image in images}) == len(images)
     assert any((image != picture().numpy()).any() for image in images)
 
 
@@ -191,6 +192,15 @@ def test_flip_only_flips() -> None:
     forms = [original.tobytes(), original[:, ::-1].tobytes()]
     drawn = [forms.index(changed(["flip"], key).tobytes()) for key in range(200)]
     assert 60 < sum(drawn) < 140
+
+
+def test_a_crop_is_nine_tenths_from_any_place_at_full_size_again() -> None:
+    height, width = round(0.9 * SHAPE[0]), round(0.9 * SHAPE[1])
+    parts = [picture()[top : top + height, left : left + width] for top in range(SHAPE[0] - height + 1) for left in range(SHAPE[1] - width + 1)]
+    forms = [tf.image.resize(part, SHAPE[:2]).numpy() for part in parts]
+    drawn = [[number for number, form in enumerate(forms) if np.allclose(form, changed(["crop"], key), atol=1e-3)] for key in range(20 * len(forms))]
+    assert all(len(found) == 1 for found in drawn)
+    assert {found[0] for found in drawn} == set(range(len(forms)))
 
 
 def test_a_kind_draws_the_same_beside_others() -> None:
