@@ -37,7 +37,7 @@ def main(dataset: str, batch_size: int, epochs: int) -> float:
         return tf.image.resize(image, (height, width)), row.label
 
     def epoch(_: int) -> Iterable[Any]:
-        with make_reader(storage.join(dataset, "train"), num_epochs=1, workers_count=1) as reader:
+        with make_reader(storage.join(dataset, "train"), num_epochs=1) as reader:
             yield from make_petastorm_dataset(reader).map(load, tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     return rate(epoch, epochs, record.splits["train"].samples)
