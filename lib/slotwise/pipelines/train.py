@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
+from slotwise.cluster.interruption import Interruption
 from slotwise.cluster.ship import ship
 from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
@@ -148,24 +149,38 @@ def join_session(spark: SparkSession, settings: TrainSettings) -> None:
 
 
 def train(spark: SparkSession, job: TrainingJob) -> RunRecord:
-    """Trains a checked job and writes its run; returns the record.
+    """Trains a checked job on a cluster that is looked at first; returns the run's record.
 
     Raises:
         UsageError: the cluster has too few slots, or another training is at work on the run.
+        DataError: the executors are not like the driver, or cannot read the dataset.
         Interrupted: a signal ended it, with a checkpoint to go on from.
         TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
     """
-    settings = job.settings
-    preflight.check_slots(spark, settings.slots, settings.cores_per_slot)
-    preflight.check_executors(spark, settings.slots, job.dataset)
-    paths = RunPaths(job.run)
+    preflight.check_slots(spark, job.settings.slots, job.settings.cores_per_slot)
+    preflight.check_executors(spark, job.settings.slots, job.dataset)
+    return carry_out(spark, job)
+
+
+def carry_out(spark: SparkSession, job: TrainingJob, among: Interruption | None = None) -> RunRecord:
+    """Trains a checked job on a checked cluster and writes its run; returns the record.
+
+    Args:
+        among: what asks this and other trainings to stop, where it is one of several at the same time.
+
+    Raises:
+        UsageError: another training is at work on the run.
+        Interrupted: a signal ended it, with a checkpoint to go on from.
+        TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
+    """
+    settings, paths = job.settings, RunPaths(job.run)
     with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})"):
         if settings.overwrite:
             for name in storage.children(job.run):
                 if name != storage.name(paths.lock):
                     storage.delete(storage.join(job.run, name))
         began = time.monotonic()
-        trained = supervise.train_to_the_end(spark, job)
+        trained = supervise.train_to_the_end(spark, job, among)
         record = _record(job, trained, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
