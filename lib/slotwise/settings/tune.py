@@ -41,4 +41,6 @@ class TuneSettings(TrainingSettings):
     def _check_search(self) -> TuneSettings:
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite exclude each other", received="both", accepted="one of them")
+        if self.train_on != "train":
+            raise UsageError("Trials are told apart by validation images that are not trained on", received=f"--train-on {self.train_on}", accepted="--train-on train; the final training may have both")
         return self
