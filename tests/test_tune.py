@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from conftest import LIGHT_JAVA
+from datasets import make_dataset
 from job_runs import COUNTS, TUNE, put, tiny_dataset, without_java
 from slots import make_job, run_slots
 from slotwise import config, storage
@@ -310,7 +311,7 @@ def test_spaces_that_are_refused(text: str, says: tuple[str, ...], tiny: str, tm
 
 REFUSALS = {
     "no such space": ("--space cover --dataset tiny", ("does not exist (did you mean 'covers'?)", "--space cover", "existing TOML file")),
-    "model that does not fit the images": ("--dataset tiny --model covers", ("The model covers cannot be built", "(16, 16, 3)", "larger images")),
+    "model that does not fit the images": ("--dataset small --model covers", ("The model covers cannot be built", "(12, 12, 3)", "larger images")),
     "unknown oracle": ("--oracle luck", ("--oracle", "'luck'", "grid, random, hyperband or bayesian")),
     "no trials": ("--max-trials 0", ("--max-trials", "a whole number from 1")),
     "validation images trained on": ("--train-on train+validation", ("validation images that are not trained on", "--train-on train")),
@@ -327,6 +328,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path
     """A directory with a dataset, and a search in it that has begun."""
     root = tmp_path_factory.mktemp("bench")
     dataset = tiny_dataset(root / "tiny")
+    make_dataset(root / "small", shards=4, counts=COUNTS, image_size=(12, 12))
     path = write_space(root, "momentum.values = [0.0, 0.5]\n")
     job = tune.check(config.load(TuneSettings, ["--space", path, "--dataset", dataset, "--output", str(root / "begun"), "--batch-size", "16", "--model", "simple"]))
     (root / "begun").mkdir()
