@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = config.load(TuneSettings, arguments)
     record = tune.run(settings, shlex.join(["spark-submit", "jobs/tune.py", *arguments]))
     print(markdown(record))
-    print(f"report: {SearchPaths(settings.output).html}\nnext:", *record.commands, sep="\n", flush=True)
+    print(f"report: {SearchPaths(settings.output).html}\nnext:", *record.commands, sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Trials:
         run = parent.run if parent else SearchPaths(self._settings.output).trial(number)
         trial = TrialRecord(number=number, values=choice.values, epochs=choice.epochs or self._settings.epochs, parent=choice.parent, run=run)
         self._keep([*self.state.trials, trial], number)
-        print(f"{_name(trial)}: {values(trial)}, up to {wording.count(trial.epochs, 'epoch')}" + (f", on from trial {parent.number}" if parent else ""), flush=True)
+        print(f"{_name(trial)}: {_values(trial)}, up to {wording.count(trial.epochs, 'epoch')}" + (f", on from trial {parent.number}" if parent else ""), flush=True)
         return trial
 
     def _can_be_gone_on_with(self, parent: int) -> bool:
@@ -132,7 +132,7 @@ class Trials:
         with self._turn:
             self._oracle.end(trial.number, trial.validation_loss)
             self._keep([trial if each.number == trial.number else each for each in self.state.trials], trial.number)
-            print(f"{_name(trial)}: {outcome(trial)}; {self._standing()}", flush=True)
+            print(f"{_name(trial)}: {_outcome(trial)}; {self._standing()}", flush=True)
             self._turn.notify_all()
 
     def _keep(self, trials: list[TrialRecord], changed: int) -> None:
@@ -164,13 +164,11 @@ def _name(trial: TrialRecord) -> str:
     return f"trial {trial.number}"
 
 
-def values(trial: TrialRecord) -> str:
-    """The trial's choice as `name=value` pairs."""
+def _values(trial: TrialRecord) -> str:
     return ", ".join(f"{name.removeprefix('model_parameters.')}={value}" for name, value in trial.values.items())
 
 
-def outcome(trial: TrialRecord) -> str:
-    """What came of a trial that has ended, in half a line."""
+def _outcome(trial: TrialRecord) -> str:
     if trial.status == "failed":
-        return f"failed: {trial.reason}"
+        return f"failed: {trial.reason.splitlines()[0]}"  # the rest is in search.json
     return f"validation loss {wording.number(trial.validation_loss, 4)}, accuracy {wording.percent(trial.validation_accuracy)} after epoch {trial.best_epoch}, {wording.duration(trial.seconds)}"

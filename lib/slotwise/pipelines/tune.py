@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
 from slotwise.cluster import preflight
+from slotwise.cluster.ship import ship
 from slotwise.config import first_change
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import search as searches
@@ -115,14 +116,18 @@ def _first_training(settings: TuneSettings, axes: list[Axis]) -> TrainSettings:
 def _check_axes(axes: list[Axis], first: TrainSettings, record: DatasetRecord) -> None:
     """Sees that every single value can be trained on this dataset; which of them do not go together, trials will say."""
     chosen = {axis.name: space.values_tried(axis) for axis in axes}
-    names = [str(name) for name in chosen.get("model", [first.model])]
     for axis, values in chosen.items():
         for value in values:
             if axis == "batch_size":
                 check_batch_size(int(value), record.logical_shards)
     parameters = {name.partition(".")[2]: values[0] for name, values in chosen.items() if name.startswith("model_parameters.")}
-    for name in names:
+    for name in _models(axes, first):
         models.check(name, {**first.model_parameters, **parameters})
+
+
+def _models(axes: list[Axis], first: TrainSettings) -> list[str]:
+    """The models that are tried, the first training's first."""
+    return [str(value) for axis in axes if axis.name == "model" for value in axis.values] or [str(first.model)]
 
 
 def _check_fit(first: TrainSettings, record: DatasetRecord) -> None:
@@ -174,6 +179,8 @@ def search(spark: SparkSession, job: SearchJob, command: str) -> SearchRecord:
     slots = settings.slots or preflight.all_slots(spark)
     preflight.check_slots(spark, slots, settings.cores_per_slot)
     preflight.check_executors(spark, slots, job.state.dataset)
+    for name in _models(job.state.space, job.example)[1:]:  # the first went to the executors with the session
+        ship(spark, models.definition(name))
     with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})", work="search", place="output"):
         if settings.overwrite:
             for name in storage.children(settings.output):
@@ -181,8 +188,7 @@ def search(spark: SparkSession, job: SearchJob, command: str) -> SearchRecord:
                     storage.delete(storage.join(settings.output, name))
         state = Trials(spark, settings, job.state, job.oracle).run(slots)
         if state.best is None:
-            reasons = "; ".join(f"trial {trial.number}: {trial.reason}" for trial in state.trials[:1])
-            raise TrainingFailed(f"None of {len(state.trials)} trials finished ({reasons}); search.json has all the reasons")
+            raise TrainingFailed(f"None of {len(state.trials)} trials finished; {paths.state} has the reasons, the first is: {state.trials[0].reason}")
         record = SearchRecord(
             **state.model_dump(),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
