@@ -147,7 +147,7 @@ def _of_range(name: str, content: Mapping[str, Any]) -> Axis:
 def _check_accepted(axis: Axis) -> None:
     """Sees that a setting takes the values of its axis."""
     field = TrainingSettings.model_fields[axis.name]
-    accepts: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+    accepts: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
     for value in values_tried(axis):
         try:
             accepts.validate_python(value)
