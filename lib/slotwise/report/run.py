@@ -56,7 +56,7 @@ def _summary(record: RunRecord) -> str:
 
 
 def _why_kept(record: RunRecord) -> str:
-    return "the last, without validation" if record.epochs[record.best_epoch - 1].validation_loss is None else "which had the lowest validation loss"
+    return "which had the lowest validation loss" if any(epoch.validation_loss is not None for epoch in record.epochs) else "the last, without validation"
 
 
 def _loss(epochs: list[EpochRecord]) -> Figure:
