@@ -270,6 +270,20 @@ def test_a_search_outlives_its_driver_and_a_trial_its_process(cluster: LocalClus
     assert "running.json" not in storage.children(output)
 
 
+def test_a_signal_stops_all_trials_at_once_with_checkpoints(tiny: str, tmp_path: Path) -> None:
+    path = write_space(tmp_path, "learning-rate.values = [0.01, 0.003, 0.001]\n")
+    output = (tmp_path / "search").as_uri()
+    flags = ["--space", path, "--dataset", tiny, "--output", output, "--epochs", "900", "--batch-size", "16", "--patience", "900"]
+    struck = faults.train("local[2]", flags, job=TUNE, fault=faults.end_driver, when=r"trial 2 \| slot 0 \| epoch 1/900  done", options=LIGHT_JAVA)
+    assert struck.driver.returncode == 143, struck.output
+    assert f"error: The search was stopped as asked; 0 trials ended before. Go on with --resume --output {output}" in struck.output
+    assert "Traceback" not in struck.output
+    state = load_state(f"{output}/search.json")
+    assert [trial.status for trial in state.trials] == ["running", "running"]
+    assert all(any(name.endswith(".npz") for name in storage.children(f"{trial.run}/checkpoints")) for trial in state.trials)
+    assert sorted(storage.children(output)) == ["search.json", "trials"]
+
+
 SPACES = {
     "empty": ("", ("The search space is empty", "at least one of model, batch_size")),
     "no TOML": ("[", ("not TOML",)),
