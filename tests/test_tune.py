@@ -65,6 +65,12 @@ def test_a_space_may_be_written_in_each_of_tomls_ways(tmp_path: Path) -> None:
     assert space.read(write_space(tmp_path, "learning-rate = { min = 1e-4, max = 1e-2, sampling = 'log' }\nbatch-size = { min = 16, max = 64, step = 16 }")) == RANGES
 
 
+def test_the_readmes_space_is_read(repository: Path, tmp_path: Path) -> None:
+    found = re.search(r"```toml\n(\[model-parameters.*?)```", (repository / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    assert [axis.name for axis in space.read(write_space(tmp_path, found[1]))] == ["model_parameters.filters", "learning_rate"]
+
+
 def test_values_go_to_their_settings() -> None:
     before = {"learning_rate": 1.0, "model_parameters": {"l2": 0.1, "filters": 1}, "seed": 7}
     after = space.applied(before, {"learning_rate": 0.5, "model_parameters.filters": 2})
@@ -220,6 +226,20 @@ def test_the_best_is_the_lowest_loss_and_can_be_trained(searched: Searched) -> N
 def test_nothing_is_repeated_when_all_has_ended(searched: Searched) -> None:
     assert searched.again.trials == searched.record.trials
     assert searched.again.best == searched.record.best
+
+
+def test_a_promoted_trial_goes_on_where_its_parent_ended(spark: SparkSession, tiny: str, tmp_path: Path) -> None:
+    path = write_space(tmp_path, "learning-rate = { min = 1e-4, max = 1e-2, sampling = 'log' }\n")
+    output = str(tmp_path / "out")
+    arguments = ["--space", path, "--oracle", "hyperband", "--dataset", tiny, "--output", output, "--slots", "1", "--epochs", "3", "--max-trials", "4", "--batch-size", "16"]
+    record = tune.run(config.load(TuneSettings, arguments), "spark-submit jobs/tune.py", spark)
+    *first, promoted = record.trials
+    best = min(first, key=lambda trial: trial.validation_loss or 0.0)
+    assert ([trial.epochs for trial in record.trials], promoted.parent, promoted.values) == ([1, 1, 1, 3], best.number, best.values)
+    run = runs.load(promoted.run)
+    assert (promoted.run, [str(place) for place in run.resumed_from], len(run.epochs)) == (best.run, ["epoch 1"], 3)
+    assert run.epochs[0].validation_loss == best.validation_loss
+    assert str(run.audit) == f"each of {COUNTS[0]} ids exactly once in each of 3 epochs"
 
 
 def test_both_splits_are_trained_on_once_each_on_any_number_of_slots(tiny: str, tmp_path: Path) -> None:
