@@ -52,10 +52,18 @@ Fault = Callable[[Training, int], None]
 
 
 def train(
-    master: str, flags: Sequence[str], *, fault: Fault | None = None, slot: int = 1, when: str = "", delay: float = 0.0, options: Sequence[str] = ()
+    master: str,
+    flags: Sequence[str],
+    *,
+    job: str = TRAIN,
+    fault: Fault | None = None,
+    slot: int = 1,
+    when: str = "",
+    delay: float = 0.0,
+    options: Sequence[str] = (),
 ) -> Training:
-    """Trains by spark-submit, with options of its own, to the end; strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
-    command = [SPARK_SUBMIT, "--master", master, *options, TRAIN, *flags]
+    """Trains by spark-submit, or runs another job that does, with options of its own, to the end; strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
+    command = [SPARK_SUBMIT, "--master", master, *options, job, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)

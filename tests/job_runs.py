@@ -22,11 +22,12 @@ from slotwise.settings.predict import PredictSettings
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.study import StudySettings
 from slotwise.settings.train import TrainSettings
+from slotwise.settings.tune import TuneSettings
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
-TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate"))
+TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, TUNE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "tune"))
 
-_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings)
+_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, TuneSettings)
 SETTINGS = {settings.job: settings for settings in _ALL}
 """Each job's settings, by the job's name."""
 

@@ -17,8 +17,10 @@ from slotwise import storage
 from slotwise.contracts.job import SlotExit
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import Position
+from slotwise.errors import UsageError
 from slotwise.training import audit
 from slotwise.training.checkpoints import Checkpoint, Checkpoints, Progress
+from slotwise.training.resume import check_resumable, fixed_settings
 
 
 def checkpoint(epoch: int, best_epoch: int, step: int = 0) -> Checkpoint:
@@ -191,6 +193,15 @@ def test_training_ends_early_without_a_better_validation_loss(dataset: str, tmp_
         assert len(losses) < 9
         assert result.best_epoch == len(losses) - 2 == losses.index(min(losses)) + 1
     assert len(results[0].epochs) == len(results[1].epochs)
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on_with_its_default(tmp_path: Path) -> None:
+    job = make_job("data", tmp_path / "run")
+    settings = {name: value for name, value in fixed_settings(job).items() if name != "train_on"}
+    progress = Progress(history=[], settings=settings, dataset_fingerprint="f")
+    check_resumable(progress, job, "f")
+    with pytest.raises(UsageError, match=r"--train-on train\+validation.*--train-on train, as the run began"):
+        check_resumable(progress, make_job("data", tmp_path / "run", train_on="train+validation"), "f")
 
 
 def test_a_resumed_run_keeps_its_settings_but_may_lower_its_rate(dataset: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slotwise.contracts.dataset import DatasetRecord, ShardRecord, SplitRecord
 from slotwise.errors import DataError, UsageError
-from slotwise.feed.order import Plan, sample_keys, slot_shards, training_plan
+from slotwise.feed.order import Plan, sample_keys, slot_shards, training_plan, validation_partners
 from slotwise.settings.train import TrainSettings
 
 Place = tuple[int, int]
@@ -117,9 +117,22 @@ def test_keys_are_unique_and_stay_the_same() -> None:
     assert sample_keys(7, 0, np.array([0, 3]), np.array([0, 41])).tolist() == [4574627996721399394, 129082657659089171]
 
 
-def record_of(counts: tuple[int, ...]) -> DatasetRecord:
-    shards = [ShardRecord(file=f"train/{number}", samples=count, bytes=1, sha256="0") for number, count in enumerate(counts)]
-    return DatasetRecord.model_construct(splits={"train": SplitRecord(samples=sum(counts), class_counts=[], shards=shards)})
+def record_of(*splits: tuple[int, ...]) -> DatasetRecord:
+    """A dataset with these samples in the shards of its training, and of its validation, split."""
+    found = {}
+    for name, counts in zip(("train", "validation"), splits, strict=False):
+        shards = [ShardRecord(file=f"{name}/{number}", samples=count, bytes=1, sha256="0") for number, count in enumerate(counts)]
+        found[name] = SplitRecord(samples=sum(counts), class_counts=[], shards=shards)
+    return DatasetRecord.model_construct(splits=found)
+
+
+@given(st.integers(1, 20), st.integers(0, 400), st.integers(0, 400))
+def test_validation_shards_join_so_that_each_is_there_once_and_all_are_alike(shards: int, training: int, validation: int) -> None:
+    record = record_of(counts_of(shards + training, shards), counts_of(validation, shards))
+    plan = training_plan(record, TrainSettings(train_on="train+validation", batch_size=shards))
+    assert plan.images == shards + training + validation
+    assert max(plan.counts) - min(plan.counts) <= 1
+    assert sorted(validation_partners(record)) == list(range(shards))
 
 
 @given(st.integers(1, 20), st.integers(0, 400), st.integers(1, 500))

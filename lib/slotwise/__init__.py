@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slotwise.api import evaluate, predict, prepare, train
+    from slotwise.api import evaluate, predict, prepare, train, tune
 
-__all__ = ["evaluate", "predict", "prepare", "train"]
+__all__ = ["evaluate", "predict", "prepare", "train", "tune"]
 __version__ = "0.1.0"
 
 

@@ -1,4 +1,4 @@
-"""The jobs as functions, for notebooks: `slotwise.prepare`, `train`, `evaluate` and `predict`, in the session that is there.
+"""The jobs as functions, for notebooks: `slotwise.prepare`, `train`, `tune`, `evaluate` and `predict`, in the session that is there.
 
 Arguments are the jobs' flags with underscores; the same settings check them, and errors name them as they are typed here. No
 session is stopped that was there before; where there is none, one is started as a job would, and stopped at the end.
@@ -6,6 +6,7 @@ session is stopped that was there before; where there is none, one is started as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,17 +15,20 @@ from slotwise import config, session
 from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.run import RunRecord
+from slotwise.contracts.search import SearchRecord
 from slotwise.pipelines import evaluate as evaluating
 from slotwise.pipelines import frame
 from slotwise.pipelines import prepare as preparing
 from slotwise.pipelines import train as training
+from slotwise.pipelines import tune as tuning
 from slotwise.settings.evaluate import EvaluateSettings
 from slotwise.settings.predict import FrameSettings
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.train import TrainSettings
+from slotwise.settings.tune import TuneSettings
 
 # An error of one function may name an argument of another, as where a dataset is to be made otherwise.
-_SETTINGS = (PrepareSettings, TrainSettings, EvaluateSettings, FrameSettings)
+_SETTINGS = (PrepareSettings, TrainSettings, TuneSettings, EvaluateSettings, FrameSettings)
 
 
 def prepare(spark: SparkSession | None = None, **settings: Any) -> DatasetRecord:
@@ -58,6 +62,22 @@ def train(spark: SparkSession | None = None, **settings: Any) -> RunRecord:
         return training.run(config.from_arguments(TrainSettings, settings), spark or session.running())
 
 
+def tune(spark: SparkSession | None = None, **settings: Any) -> SearchRecord:
+    """Searches the best settings, as `jobs/tune.py` does; returns what is in `tune.json`.
+
+    Args:
+        spark: the session to work in.
+        settings: those of `slotwise.settings.tune.TuneSettings`.
+
+    Raises:
+        UsageError: something of these settings cannot be done, or not in this session.
+        Interrupted: a signal ended it; `resume=True` goes on.
+        TrainingFailed: no trial finished.
+    """
+    with config.said_in_python(*_SETTINGS):
+        return tuning.run(config.from_arguments(TuneSettings, settings), _call("tune", settings), spark or session.running())
+
+
 def evaluate(spark: SparkSession | None = None, **settings: Any) -> EvaluationRecord:
     """Evaluates runs side by side, as `jobs/evaluate.py` does; returns what is in `evaluation.json`.
 
@@ -69,9 +89,8 @@ def evaluate(spark: SparkSession | None = None, **settings: Any) -> EvaluationRe
         UsageError: something of these settings cannot be done; Spark has done nothing.
         DataError: a model or the dataset is damaged.
     """
-    call = f"slotwise.evaluate({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
     with config.said_in_python(*_SETTINGS):
-        return evaluating.run(config.from_arguments(EvaluateSettings, settings), call, spark or session.running())
+        return evaluating.run(config.from_arguments(EvaluateSettings, settings), _call("evaluate", settings), spark or session.running())
 
 
 def predict(df: DataFrame, run: Any, **settings: Any) -> DataFrame:
@@ -92,3 +111,8 @@ def predict(df: DataFrame, run: Any, **settings: Any) -> DataFrame:
     """
     with config.said_in_python(*_SETTINGS):
         return frame.predict(df, config.from_arguments(FrameSettings, {"run": run, **settings}))
+
+
+def _call(function: str, settings: Mapping[str, Any]) -> str:
+    """What the user typed."""
+    return f"slotwise.{function}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -120,6 +121,8 @@ def settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
 class _CallSite(SCCallSiteSync):
     """pyspark's own way to name a stage, with our words in place of "collect at file.py:12"."""
 
+    _counting = threading.Lock()  # the depth is one for all threads
+
     def __init__(self, context: SparkContext, title: str, outer: str | None) -> None:
         super().__init__(context)
         self._call_site = title
@@ -128,8 +131,10 @@ class _CallSite(SCCallSiteSync):
     def __enter__(self) -> None:
         self._context._jsc.setCallSite(self._call_site)
         # Above zero, pyspark's actions keep the name that is set.
-        SCCallSiteSync._spark_stack_depth += 1
+        with self._counting:
+            SCCallSiteSync._spark_stack_depth += 1
 
     def __exit__(self, *exception: object) -> None:
-        SCCallSiteSync._spark_stack_depth -= 1
+        with self._counting:
+            SCCallSiteSync._spark_stack_depth -= 1
         self._context._jsc.setCallSite(self._outer)

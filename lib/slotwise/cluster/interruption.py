@@ -10,7 +10,8 @@ import atexit
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
@@ -31,18 +32,19 @@ _ANSWER_SECONDS = 0.5
 
 
 class Interruption:
-    """Around a training: turns signals into a request that the slots stop at the end of a step; a second signal ends at once."""
+    """Around one or more trainings: turns signals into a request that their slots stop at the end of a step; a second signal ends at once."""
 
-    def __init__(self, spark: SparkSession, run: str) -> None:
+    def __init__(self, spark: SparkSession) -> None:
         self.is_asked = False
-        self._spark, self._uri = spark, RunPaths(run).stop
+        self._spark = spark
+        self._stops: set[str] = set()
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._java_waits = False
         self._handlers: dict[signal.Signals, Any] = {}
         self._hook: Any = None
 
     def __enter__(self) -> Interruption:
-        storage.delete(self._uri)
         if threading.current_thread() is threading.main_thread():  # Python allows no other to handle signals
             self._handlers = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         context = self._spark.sparkContext
@@ -64,7 +66,23 @@ class Interruption:
         with suppress(Py4JError):  # a Java that is ending keeps its hooks
             jvm: Any = self._spark.sparkContext._jvm
             jvm.org.apache.hadoop.util.ShutdownHookManager.get().removeShutdownHook(self._hook)
-        storage.delete(self._uri)
+
+    @contextmanager
+    def over(self, run: str) -> Iterator[None]:
+        """Inside, the slots that train this run are among those that are asked; at once if that has happened already. Any thread may call it."""
+        stop = RunPaths(run).stop
+        storage.delete(stop)
+        with self._lock:
+            self._stops.add(stop)
+            is_late = self.is_asked
+        try:
+            if is_late:
+                _write(stop)
+            yield
+        finally:
+            with self._lock:
+                self._stops.discard(stop)
+            storage.delete(stop)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.is_asked:
@@ -84,10 +102,17 @@ class Interruption:
             time.sleep(_ANSWER_SECONDS)
 
     def _ask(self) -> None:
-        if not self.is_asked:
-            self.is_asked = True
+        with self._lock:
+            stops = [] if self.is_asked else sorted(self._stops)
+            is_first, self.is_asked = not self.is_asked, True
+        if is_first:
             print("stopping: the slots leave a checkpoint and end (once more to end at once)", flush=True)
-            storage.write_text(self._uri, "asked by a signal to the driver\n")
+        for stop in stops:
+            _write(stop)
+
+
+def _write(stop: str) -> None:
+    storage.write_text(stop, "asked by a signal to the driver\n")
 
 
 class _Runnable:

@@ -30,7 +30,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     from py4j.protocol import Py4JJavaError
 
     slots = job.settings.slots
-    title = f"train {job.model} on {slots} slot{'s' if slots > 1 else ''}"
+    # The group that a job's executors are looked up by: of several trainings at the same time each needs its own.
+    title = f"{job.name + ': ' if job.name else ''}train {job.model} on {slots} slot{'s' if slots > 1 else ''}"
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
     storage.delete(RunPaths(job.run).failures)

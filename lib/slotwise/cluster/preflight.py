@@ -18,6 +18,7 @@ from slotwise.session import phase
 from slotwise.versions import installed_versions
 
 _EXECUTOR_WAIT_SECONDS = 30.0
+_SETTLED_SECONDS = 3.0
 _TASKS_PER_SLOT = 2
 
 
@@ -76,6 +77,16 @@ def available_slots(spark: SparkSession, wanted: int) -> int:
         if available >= wanted or time.monotonic() >= deadline:
             return available
         time.sleep(0.2)
+
+
+def all_slots(spark: SparkSession) -> int:
+    """All slots that the cluster offers; on a cluster, waits until there is one and no more have come for a while."""
+    found, since = available_slots(spark, 1), time.monotonic()
+    while found and not _is_local(spark) and time.monotonic() - since < _SETTLED_SECONDS:
+        time.sleep(0.2)
+        if (now := available_slots(spark, 1)) != found:
+            found, since = now, time.monotonic()
+    return found
 
 
 def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:

@@ -53,7 +53,7 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
     job = TrainingJob.model_validate_json(job_json)
     placement = [json.loads(text) for text in context.allGather(json.dumps(_placement(slot, job)))]
     log = LogStreamingClient(*log_address)
-    log.send(f"slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
+    log.send(f"{job.before_lines}slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
     with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
         outcome = Path(scratch) / "outcome.json"
         hosts = [each["host"] for each in placement]
@@ -116,7 +116,7 @@ def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, hosts: lis
             text = line.rstrip()
             if text and not text.startswith(_NOISE):
                 tail.append(text)
-                log.send(f"slot {slot} | {text}")
+                log.send(f"{job.before_lines}slot {slot} | {text}")
     finally:
         if process.poll() is None and sys.exc_info()[0] is not None:
             process.kill()

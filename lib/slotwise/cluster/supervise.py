@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
@@ -26,17 +27,22 @@ class Trained:
     restarts: list[RestartRecord]
 
 
-def train_to_the_end(spark: SparkSession, job: TrainingJob) -> Trained:
+def train_to_the_end(spark: SparkSession, job: TrainingJob, among: Interruption | None = None) -> Trained:
     """Launches a job, again after each loss of slots, at most `restarts` times with growing pauses.
 
     A barrier stage is not retried by Spark, so the driver does it. Errors of the program itself are not retried.
+
+    Args:
+        among: what asks this and other trainings to stop, where it is one of several at the same time.
 
     Raises:
         Interrupted: a signal ended it; the slots left a checkpoint.
         SlotsLost: slots were lost once too often, or too few are left to go on with.
         TrainingFailed: a slot failed by itself.
     """
-    with Interruption(spark, job.run) as interruption:
+    with ExitStack() as stack:
+        interruption = among or stack.enter_context(Interruption(spark))
+        stack.enter_context(interruption.over(job.run))
         return _train(spark, job, interruption)
 
 
@@ -51,11 +57,11 @@ def _train(spark: SparkSession, job: TrainingJob, interruption: Interruption) ->
                 raise Interrupted(f"The training was stopped while slots were lost. Go on with --resume --run {job.run}") from lost
             if len(restarts) >= job.settings.restarts:
                 raise
-            print(lost, flush=True)
+            print(f"{job.before_lines}{lost}", flush=True)
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** len(restarts))
             slots = _slots_to_go_on_with(spark, job.settings, lost)
             restarts.append(RestartRecord(reason=str(lost), slots=slots, seconds=time.monotonic() - began))
-            print(f"restart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
+            print(f"{job.before_lines}restart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
             attempt = job.model_copy(update={"resume": True, "settings": job.settings.model_copy(update={"slots": slots})})
 
 

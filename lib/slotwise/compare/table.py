@@ -14,7 +14,7 @@ from slotwise.settings.training import TrainingSettings
 
 SHARED_SETTINGS = (
     "model_parameters", "batch_size", "optimizer", "momentum", "learning_rate", "schedule", "decay_rate", "warmup_epochs", "label_smoothing",
-    "precision", "limit", "steps_per_epoch", "augment", "cores_per_slot", "use_gpu",
+    "precision", "limit", "steps_per_epoch", "train_on", "augment", "cores_per_slot", "use_gpu",
 )  # fmt: skip
 """Settings that have to be equal in all runs of a comparison; seed, slots and engine may differ."""
 

@@ -19,6 +19,12 @@ class TrainingJob(BaseModel):
     settings: TrainSettings
     """With `dataset`, `run` and `model` filled in."""
     resume: bool
+    name: str = ""
+    """What tells it from other trainings at the same time, in front of all that it prints."""
+
+    @property
+    def before_lines(self) -> str:
+        return f"{self.name} | " if self.name else ""
 
     @property
     def dataset(self) -> str:

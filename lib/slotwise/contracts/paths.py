@@ -1,4 +1,4 @@
-"""Every file of a dataset, a run, a comparison and an evaluation by name, so that no path is put together elsewhere."""
+"""Every file of a dataset, a run, a comparison, an evaluation and a search by name, so that no path is put together elsewhere."""
 
 from __future__ import annotations
 
@@ -129,3 +129,31 @@ class EvaluationPaths(_ReportPaths):
     """Files of an evaluation."""
 
     stem = "evaluation"
+
+
+class SearchPaths(_ReportPaths):
+    """Files of a search."""
+
+    stem = "tune"
+
+    @property
+    def state(self) -> str:
+        return storage.join(self.root, "search.json")
+
+    @property
+    def best(self) -> str:
+        """The best trial's settings, as `train_distributed --config` takes them."""
+        return storage.join(self.root, "best.toml")
+
+    @property
+    def lock(self) -> str:
+        """There while a driver is at work on the search."""
+        return storage.join(self.root, "running.json")
+
+    @property
+    def trials(self) -> str:
+        return storage.join(self.root, "trials")
+
+    def trial(self, number: int) -> str:
+        """The run of a trial, by its number from 1."""
+        return storage.join(self.trials, f"{number:03d}")

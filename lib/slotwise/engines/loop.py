@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from slotwise.engines.engine import Engine, Evaluation
 from slotwise.engines.state import TrainingState
 from slotwise.errors import Interrupted, TrainingFailed
 from slotwise.feed import records as feed_records
-from slotwise.feed.order import slot_shards, training_plan
+from slotwise.feed.order import slot_shards, training_plan, validation_partners
 from slotwise.feed.pipeline import Batch, evaluation_batches, no_sample, training_batches
 from slotwise.feed.shards import local_shards
 from slotwise.training import audit
@@ -57,8 +58,8 @@ class _Training:
         self.shards = slot_shards(slots.rank, slots.count, self.record.logical_shards)
         self.image_shape = (*self.record.image_size, self.record.channels)
         self.plan = training_plan(self.record, self.settings)
-        self.paths = {split: self._fetch(split) for split in self.record.splits}
-        self.samples = feed_records.load(self.paths["train"], self.settings.feed_memory * _MEBIBYTE)
+        self.evaluated = {split: self._fetch(split, self.shards) for split in self.record.splits if split not in self.settings.train_on.split("+")}
+        self.samples = self._load()
         laps.lap("shards")
         self.state = TrainingState(job, self.record, engine)
         self.step = engine.make_step(
@@ -72,8 +73,17 @@ class _Training:
         self.best: Arrays = []
         self.all_reduce_seconds: float | None = None
 
-    def _fetch(self, split: str) -> list[str]:
-        return local_shards(self.job.dataset, self.record, split, self.shards, self.settings.local_cache)
+    def _fetch(self, split: str, shards: Sequence[int]) -> list[str]:
+        return local_shards(self.job.dataset, self.record, split, shards, self.settings.local_cache)
+
+    def _load(self) -> feed_records.Records:
+        """The images that this slot trains on."""
+        parts = [self._fetch("train", self.shards)]
+        if self.settings.train_on == "train+validation":
+            partners = validation_partners(self.record)
+            parts.append(self._fetch("validation", [partners[shard] for shard in self.shards]))
+        paths = [path for shard in zip(*parts, strict=True) for path in shard]
+        return feed_records.load(paths, self.settings.feed_memory * _MEBIBYTE, files_per_shard=len(parts))
 
     def run(self) -> TrainingResult:
         self._write_ids()
@@ -214,7 +224,9 @@ class _Training:
         raise Interrupted(f"stopped as asked; a checkpoint holds everything up to {Position(epoch=epochs, step=steps)}")
 
     def _evaluate(self, split: str) -> Evaluation | None:
-        batches = evaluation_batches(self.paths[split], self.image_shape, batch_size=self.settings.batch_size, threads=self.settings.cores_per_slot)
+        if split not in self.evaluated:
+            return None
+        batches = evaluation_batches(self.evaluated[split], self.image_shape, batch_size=self.settings.batch_size, threads=self.settings.cores_per_slot)
         return self.evaluator(batches)
 
     def _close_epoch(self, progress: Progress, record: EpochRecord) -> Progress:

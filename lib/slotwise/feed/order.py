@@ -95,19 +95,34 @@ class SlotOrder:
 
 
 def training_plan(record: DatasetRecord, settings: TrainingSettings) -> Plan:
-    """The order that settings give the training split of a dataset.
+    """The order that settings give the training images of a dataset.
 
     Raises:
         UsageError: batch size or limit cannot be shared out over the logical shards.
         DataError: the logical shards differ by more than one sample.
     """
     counts = tuple(shard.samples for shard in record.splits["train"].shards)
+    if settings.train_on == "train+validation":
+        partners = validation_partners(record)
+        counts = tuple(count + record.splits["validation"].shards[partner].samples for count, partner in zip(counts, partners, strict=True))
     if settings.limit:
         if settings.limit < len(counts):
             raise UsageError(f"Each of the dataset's {len(counts)} logical shards gives at least one image", received=f"--limit {settings.limit}", accepted=f"a whole number from {len(counts)}")
         share, rest = divmod(settings.limit, len(counts))
         counts = tuple(min(count, share + (shard < rest)) for shard, count in enumerate(counts))
     return Plan(counts, settings.batch_size, settings.seed, settings.steps_per_epoch)
+
+
+def validation_partners(record: DatasetRecord) -> tuple[int, ...]:
+    """For each training shard the validation shard that joins it where both are trained on.
+
+    The larger go to the smaller, so that logical shards still differ by one sample at most.
+    """
+    train, validation = ([shard.samples for shard in record.splits[split].shards] for split in ("train", "validation"))
+    shards = range(len(train))
+    smallest_first, largest_first = sorted(shards, key=train.__getitem__), sorted(shards, key=validation.__getitem__, reverse=True)
+    partners = dict(zip(smallest_first, largest_first, strict=True))
+    return tuple(partners[shard] for shard in shards)
 
 
 def slot_shards(slot: int, slots: int, logical_shards: int) -> tuple[int, ...]:

@@ -30,8 +30,8 @@ class Records:
     image: Callable[[tf.Tensor], tf.Tensor]
 
 
-def load(paths: Sequence[str], memory_bytes: int) -> Records:
-    """Reads local TFRecord shards once, and keeps their images if all of them take at most `memory_bytes`.
+def load(paths: Sequence[str], memory_bytes: int, *, files_per_shard: int = 1) -> Records:
+    """Reads local TFRecord files once, so many of them one after another a shard, and keeps their images if all take at most `memory_bytes`.
 
     Raises:
         DataError: a record is damaged.
@@ -57,7 +57,7 @@ def load(paths: Sequence[str], memory_bytes: int) -> Records:
                 images.append(sample.image)
                 images = None if used > memory_bytes else images
     image = _from_memory(images) if images is not None else _from_files(paths, places)
-    return Records(ids, np.array(labels, np.int64), np.array(starts, np.int64), image)
+    return Records(ids, np.array(labels, np.int64), np.array(starts[::files_per_shard], np.int64), image)
 
 
 def _from_memory(images: list[bytes]) -> Callable[[tf.Tensor], tf.Tensor]:

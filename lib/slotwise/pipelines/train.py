@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
+from slotwise.cluster.interruption import Interruption
 from slotwise.cluster.ship import ship
 from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
@@ -151,7 +152,7 @@ def join_session(spark: SparkSession, settings: TrainSettings) -> None:
 
 
 def train(spark: SparkSession, job: TrainingJob, laps: Laps | None = None) -> RunRecord:
-    """Trains a checked job and writes its run; returns the record.
+    """Trains a checked job on a cluster that is looked at first; returns the run's record.
 
     Args:
         laps: what was done for it before; nothing, unless told.
@@ -161,18 +162,33 @@ def train(spark: SparkSession, job: TrainingJob, laps: Laps | None = None) -> Ru
         Interrupted: a signal ended it, with a checkpoint to go on from.
         TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
     """
-    settings, laps = job.settings, laps or Laps()
-    preflight.check_slots(spark, settings.slots, settings.cores_per_slot)
-    preflight.check_executors(spark, settings.slots, job.dataset)
+    laps = laps or Laps()
+    preflight.check_slots(spark, job.settings.slots, job.settings.cores_per_slot)
+    preflight.check_executors(spark, job.settings.slots, job.dataset)
     laps.lap("checks")
-    paths = RunPaths(job.run)
+    return carry_out(spark, job, laps)
+
+
+def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interruption | None = None) -> RunRecord:
+    """Trains a checked job on a checked cluster and writes its run; returns the record.
+
+    Args:
+        laps: what was done for it before.
+        among: what asks this and other trainings to stop, where it is one of several at the same time.
+
+    Raises:
+        UsageError: another training is at work on the run.
+        Interrupted: a signal ended it, with a checkpoint to go on from.
+        TrainingFailed: the slots could not do it, or did not feed every sample as they should have.
+    """
+    settings, paths = job.settings, RunPaths(job.run)
     with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})"):
         if settings.overwrite:
             for name in storage.children(job.run):
                 if name != storage.name(paths.lock):
                     storage.delete(storage.join(job.run, name))
         began = time.monotonic()
-        trained = supervise.train_to_the_end(spark, job)
+        trained = supervise.train_to_the_end(spark, job, among)
         record = _record(job, trained, laps, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")

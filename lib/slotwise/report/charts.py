@@ -100,6 +100,22 @@ def dots(items: Sequence[Bar], y_label: str) -> Figure:
     return figure
 
 
+def points(places: Sequence[float | str], values: Sequence[float], marked: int, y_label: str, x_label: str, *, log: bool = False) -> Figure:
+    """One dot for each pair, the marked one larger; texts stand side by side in the order in which they come."""
+    figure, plot = axes(y_label, x_label)
+    texts = list(dict.fromkeys(map(str, places))) if any(isinstance(place, (str, bool)) for place in places) else []
+    at = [float(texts.index(str(place))) if texts else float(place) for place in places]
+    plot.plot(at, values, "o", color=COLOURS[0], markersize=7, alpha=0.75)
+    plot.plot(at[marked], values[marked], "o", color=COLOURS[1], markersize=11, label="best")
+    if texts:
+        plot.set_xticks(range(len(texts)), texts)
+        plot.set_xlim(-0.6, max(len(texts) - 0.4, 1.4))
+    elif log:
+        plot.set_xscale("log")
+    _legend(plot)
+    return figure
+
+
 def against_ideal(series: Mapping[str, Mapping[int, float]], y_label: str) -> Figure:
     """For each label its value by slot count, beside the dashed line where twice the slots are twice as fast."""
     figure, plot = axes(y_label, "slots")

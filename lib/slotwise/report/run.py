@@ -42,7 +42,7 @@ def _summary(record: RunRecord) -> str:
     texts = [
         f"{record.model} ({record.parameters:,} trainable weights, {record.engine}) learned {len(record.class_names)} classes "
         f"from {record.dataset} in {wording.count(len(record.epochs), 'epoch')}; {wording.duration(record.total_seconds)} from the launch of the slots to their end. "
-        f"The kept weights are those of epoch {record.best_epoch}, which had the lowest validation loss; "
+        f"The kept weights are those of epoch {record.best_epoch}, {_why_kept(record)}; "
         f"they were tested on {wording.count(record.test_images, 'image')}.",
     ]
     if record.resumed_from:
@@ -53,6 +53,10 @@ def _summary(record: RunRecord) -> str:
     ]
     texts += [f"Audit: {record.audit}.", f"Finished {record.created}."]
     return fragments.paragraphs(*texts)
+
+
+def _why_kept(record: RunRecord) -> str:
+    return "which had the lowest validation loss" if any(epoch.validation_loss is not None for epoch in record.epochs) else "the last, without validation"
 
 
 def _loss(epochs: list[EpochRecord]) -> Figure:

@@ -48,6 +48,7 @@ class TrainingSettings(Settings):
     label_smoothing: float = option(0.0, "share of each label that is spread evenly over all classes", accepted="a number from 0, below 1", metavar="A", ge=0, lt=1)
     patience: int | None = option(None, "end early after that many epochs without a lower validation loss", accepted="a whole number from 1", metavar="P", ge=1)
     precision: Precision = option("float32", "arithmetic of the model", accepted="float32, mixed_bfloat16, mixed_float16 or float64", metavar="NAME")
+    train_on: Literal["train", "train+validation"] = option("train", "which images; with those of validation too there is nothing to tell the best epoch by, and the last weights are kept", accepted="train or train+validation", metavar="SPLITS")
     limit: int | None = option(None, "train on N of the training images only, evenly from all logical shards", accepted="a whole number from the dataset's logical shards on", metavar="N", ge=1)
     steps_per_epoch: int | None = option(None, "end each epoch after S steps", accepted="a whole number from 1", metavar="S", ge=1)
     augment: Annotated[list[Augmentation], CommaSeparated] = option([], "changes drawn anew for each image and epoch", accepted="flip, crop, shift, rotate, shear, zoom, brightness, with commas", metavar="A,B")
@@ -71,4 +72,6 @@ class TrainingSettings(Settings):
             raise UsageError("--decay-rate belongs to --schedule exponential", received=f"--decay-rate {self.decay_rate} --schedule {self.schedule}", accepted="--schedule exponential, or no --decay-rate")
         if self.warmup_epochs and self.warmup_epochs >= self.epochs:
             raise UsageError("The warm-up is as long as the training", received=f"--warmup-epochs {self.warmup_epochs} --epochs {self.epochs}", accepted="--warmup-epochs below --epochs")
+        if self.patience and self.train_on != "train":
+            raise UsageError("--patience needs validation images that are not trained on", received=f"--patience {self.patience} --train-on {self.train_on}", accepted="--train-on train, or no --patience")
         return self

@@ -1,4 +1,4 @@
-"""One training at a time on a run: a file that its driver keeps renewing while it lives."""
+"""One driver at a time on a run, or on a search: a file that it keeps renewing while it lives."""
 
 from __future__ import annotations
 
@@ -72,13 +72,14 @@ class RunLock:
         uri: the lock's file, in the run.
         owner: who holds it, for the one who is refused: "spark-submit jobs/train_distributed.py, application X".
         renew_seconds: how often it is renewed; the same for all who use one run.
+        work: what the owner does, and `place` the setting that says where, for the one who is refused.
     """
 
-    def __init__(self, uri: str, owner: str, *, renew_seconds: float = RENEW_SECONDS) -> None:
+    def __init__(self, uri: str, owner: str, *, renew_seconds: float = RENEW_SECONDS, work: str = "training", place: str = "run") -> None:
         self.uri = uri
         self.lost = False  # somebody else has taken it over
         self._record = LockRecord.of_this_process(owner)
-        self._renew_seconds = renew_seconds
+        self._renew_seconds, self._work, self._place = renew_seconds, work, place
         self._left = threading.Event()
         self._renewal = threading.Thread(target=self._keep_renewing, name="run lock", daemon=True)
 
@@ -103,7 +104,7 @@ class RunLock:
             if _holder(_read(self.uri)) == self._record.id:
                 storage.delete(self.uri)
         except Exception as failure:  # the training's own end is what counts
-            print(f"the lock {self.uri} stays behind ({failure}); the next training on this run takes it over", flush=True)
+            print(f"the lock {self.uri} stays behind ({failure}); the next {self._work} on this {self._place} takes it over", flush=True)
 
     def _wait_until_stale(self, found: bytes) -> bytes | None:
         """The lock as found, or as it was when it had not changed for long enough; none if it went away meanwhile."""
@@ -170,9 +171,9 @@ class RunLock:
 
     def _refusal(self, other: LockRecord | None) -> UsageError:
         return UsageError(
-            "Another training is at work on this run",
+            f"Another {self._work} is at work on this {self._place}",
             received=f"{storage.parent(self.uri)}, held by {_who(other)}",
-            accepted="another --run, or wait until it has ended",
+            accepted=f"another --{self._place}, or wait until it has ended",
         )
 
     def _keep_renewing(self) -> None:
@@ -191,7 +192,7 @@ class RunLock:
         found = _read(self.uri)
         if found is not None and _holder(found) not in (self._record.id, None):
             self.lost = True
-            print(f"warning: {self.uri} was taken over by {_who(_parse(found))}: two trainings are at work on this run", flush=True)
+            print(f"warning: {self.uri} was taken over by {_who(_parse(found))}: two {self._work}s are at work on this {self._place}", flush=True)
             return
         self._record.renewed += 1
         if found is not None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from slotwise.contracts.job import TrainingJob
 from slotwise.errors import DataError, UsageError
+from slotwise.settings.train import TrainSettings
 from slotwise.training.checkpoints import Progress
 
 # What the weights depend on, but for the learning rate, which may be lowered to save a run.
 _FIXED_FOR_A_RUN = {
     "model", "model_parameters", "batch_size", "optimizer", "momentum", "schedule", "decay_rate", "warmup_epochs", "label_smoothing",
-    "precision", "limit", "steps_per_epoch", "augment", "seed",
+    "precision", "limit", "steps_per_epoch", "train_on", "augment", "seed",
 }  # fmt: skip
 
 
@@ -35,6 +36,8 @@ def check_resumable(progress: Progress, job: TrainingJob, fingerprint: str) -> N
     if progress.dataset_fingerprint != fingerprint:
         raise DataError(f"The run at {job.run} was trained on other data than {job.dataset} holds now")
     for name, value in fixed_settings(job).items():
-        if progress.settings.get(name) != value:
+        # A setting that the run began without had no other value than its default.
+        then = progress.settings.get(name, TrainSettings.model_fields[name].default)
+        if then != value:
             flag = f"--{name.replace('_', '-')}"
-            raise UsageError("A resumed run keeps its settings", received=f"{flag} {value}", accepted=f"{flag} {progress.settings.get(name)}, as the run began")
+            raise UsageError("A resumed run keeps its settings", received=f"{flag} {value}", accepted=f"{flag} {then}, as the run began")
