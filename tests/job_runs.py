@@ -18,15 +18,16 @@ from slotwise.formats import tfrecord
 from slotwise.settings.audit import AuditSettings
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.evaluate import EvaluateSettings
+from slotwise.settings.export import ExportSettings
 from slotwise.settings.predict import PredictSettings
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.study import StudySettings
 from slotwise.settings.train import TrainSettings
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
-TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate"))
+TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, EXPORT = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "export"))
 
-_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings)
+_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, ExportSettings)
 SETTINGS = {settings.job: settings for settings in _ALL}
 """Each job's settings, by the job's name."""
 

@@ -167,6 +167,17 @@ def reliability(bins: Sequence[tuple[float, float, float | None]], y_label: str)
     return figure
 
 
+def points(items: Sequence[tuple[str, float, float]], y_label: str, x_label: str) -> Figure:
+    """Named points (name, x, y); x is on a logarithmic scale, as such values differ by factors."""
+    figure, plot = axes(y_label, x_label)
+    for number, (name, x, y) in enumerate(items):
+        plot.plot(x, y, "o", color=COLOURS[number % len(COLOURS)], markersize=8 if number < len(COLOURS) else 5, alpha=0.8, label=name)
+    plot.set_xscale("log")
+    plot.margins(0.12, 0.18)
+    _legend(plot)
+    return figure
+
+
 def _gap(value: float | None) -> float:
     return value if value is not None and math.isfinite(value) else math.nan
 
