@@ -27,7 +27,7 @@ def export_report(record: ExportRecord) -> str:
     """`OUTPUT/export.html` as one self-contained HTML page."""
     sections = [
         Section("Result", _headline(record) + fragments.table(COLUMNS, cells(record)) + fragments.paragraphs(*notes(record))),
-        Section("Accuracy, time and size", fragments.figures(_pictures(record))),
+        Section("What it costs", fragments.figures(_pictures(record))),
         Section("How to call them", fragments.table(FILE_COLUMNS, file_cells(record), texts=2) + fragments.paragraphs(*calling_notes(record))),
     ]
     if record.missing:
@@ -118,10 +118,14 @@ def _headline(record: ExportRecord) -> str:
 
 def _pictures(record: ExportRecord) -> dict[str, charts.Figure]:
     models = (record.original, *record.models)
+    worth = {"accuracy": [model.accuracy for model in models], "agreement": [model.agreement for model in models]}
+    costs = {
+        ("time", "ms for one image alone"): [1000 * model.seconds(1) for model in models],
+        ("size", "size in MB"): [model.bytes / 1e6 for model in models],
+    }
+    names = [model.format for model in models]
     return {
-        f"Test accuracy against {what}": charts.points([(model.format, value(model), 100 * model.accuracy) for model in models], "accuracy in %", label)
-        for what, label, value in (
-            ("time", "ms for one image alone", lambda model: 1000 * model.seconds(1)),
-            ("size", "size in MB", lambda model: model.bytes / 1e6),
-        )
+        f"{what.capitalize()} against {cost}": charts.points(list(zip(names, x, [100 * share for share in y], strict=True)), f"{what} in %", label)
+        for what, y in worth.items()
+        for (cost, label), x in costs.items()
     }
