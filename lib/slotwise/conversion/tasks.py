@@ -21,6 +21,7 @@ from slotwise.inference.worker import SentModel, hold_to_cores
 from slotwise.settings.export import FormatName
 
 TIMED_BATCHES = (1, 32)
+_READ_AT_A_TIME = 64
 
 # What this worker has opened, by the key of the export.
 _opened: dict[str, dict[str, Answers]] = {}
@@ -53,10 +54,10 @@ class Images:
             raise DataError(f"{self.record.splits[split].shards[shard].file} of {self.dataset}: TensorFlow cannot decode a JPEG: {error.message.splitlines()[0]}") from None
 
     def first(self, split: str, count: int, cores: int) -> Pixels:
-        """The first images of a split in the order of its shards, or all where there are fewer."""
+        """The first images of a split in the order of its shards, or all where there are fewer; uint8 [n, height, width, channels]."""
         batches: list[Pixels] = []
         for shard in range(self.record.logical_shards):
-            for pixels, _ in self.shard(split, shard, count, cores):
+            for pixels, _ in self.shard(split, shard, min(count, _READ_AT_A_TIME), cores):
                 batches.append(pixels)
                 if sum(map(len, batches)) >= count:
                     return np.concatenate(batches)[:count]
