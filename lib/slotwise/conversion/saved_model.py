@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,12 +19,16 @@ from slotwise.settings.export import FormatName
 def convert(name: FormatName, path: str, original: Original) -> Converted:
     """A directory whose signature `serving_default` is `Original.serving`."""
     with tempfile.TemporaryDirectory(prefix="slotwise-export-") as scratch:
-        archive = keras.export.ExportArchive()
-        archive.track(original.in_float32)
-        archive.add_endpoint("serve", original.serving())
-        archive.write_out(scratch, verbose=False)
+        write(original, scratch)
         found = sorted(file for file in Path(scratch).rglob("*") if file.is_file())
         return Converted({f"{path}/{file.relative_to(scratch).as_posix()}": file.read_bytes() for file in found})
+
+
+def write(original: Original, directory: str, dtype: tf.DType = tf.uint8) -> None:
+    """Writes a SavedModel of `Original.serving` into an empty directory."""
+    module = tf.Module()
+    module.weights = [variable.value for variable in original.in_float32.weights]
+    tf.saved_model.save(module, directory, signatures=original.serving(dtype))
 
 
 def load(path: str, files: Files, cores: int) -> Answers:

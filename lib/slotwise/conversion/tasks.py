@@ -104,7 +104,7 @@ class SentExport:
             shape = self.model.image_shape
             original = Original(self.model.content.value, shape, len(self.model.classes), np.empty((0, *shape), np.uint8))
             _opened.clear()
-            converted = {name: FORMATS[name].family().load(FORMATS[name].path, files, cores) for name, files in self.files.value.items()}
+            converted: dict[str, Answers] = {name: FORMATS[name].family().load(FORMATS[name].path, files, cores) for name, files in self.files.value.items()}
             _opened[self.key] = {ORIGINAL: original.answers(), **converted}
         return _opened[self.key]
 

@@ -19,7 +19,7 @@ COLUMNS = (
     "One of 32 images",
     "Speed-up at 32",
 )
-FILE_COLUMNS = ("Format", "File", "Bytes", "Takes", "Gives", "SHA-256")
+FILE_COLUMNS = ("Format", "File", "SHA-256", "Takes", "Gives")
 MISSING_COLUMNS = ("Format", "Why not")
 
 
@@ -46,12 +46,8 @@ def cells(record: ExportRecord) -> list[list[str]]:
 
 
 def file_cells(record: ExportRecord) -> list[list[str]]:
-    """For each file one text for each of `FILE_COLUMNS`."""
-    return [
-        [model.format, file.path, f"{file.bytes:,}", _tensor(model.takes), _tensor(model.gives), file.sha256]
-        for model in (record.original, *record.models)
-        for file in model.files
-    ]
+    """For each format one text for each of `FILE_COLUMNS`."""
+    return [[model.format, *_file(model), _tensor(model.takes), _tensor(model.gives)] for model in record.models]
 
 
 def missing_cells(record: ExportRecord) -> list[list[str]]:
@@ -96,6 +92,12 @@ def _cells(model: ModelRecord, original: ModelRecord) -> list[str]:
 def _time(model: ModelRecord, batch: int) -> str:
     time = next(time for time in model.times if time.batch == batch)
     return f"{1000 * time.median:.3f} ± {1000 * (time.high - time.low) / 2:.3f} ms"
+
+
+def _file(model: ModelRecord) -> tuple[str, str]:
+    """Its name and checksum, or the name of the directory of several."""
+    first, *others = model.files
+    return (f"{first.path.partition('/')[0]}/", "of each file in export.json") if others else (first.path, first.sha256)
 
 
 def _tensor(tensor: TensorRecord) -> str:
