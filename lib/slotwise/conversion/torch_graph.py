@@ -126,7 +126,7 @@ def _normalisation(layer: Any) -> list[nn.Module]:
     kind = nn.BatchNorm2d if len(layer.input.shape) == 4 else nn.BatchNorm1d
     module = kind(int(layer.input.shape[-1]), eps=layer.epsilon)
     given = {"weight": layer.gamma, "bias": layer.beta, "running_mean": layer.moving_mean, "running_var": layer.moving_variance}
-    _set(module, **{name: np.asarray(variable) for name, variable in given.items() if variable is not None})
+    _set(module, **{name: keras.ops.convert_to_numpy(variable) for name, variable in given.items() if variable is not None})
     return [module]
 
 
