@@ -32,6 +32,9 @@ from slotwise.errors import DataError, UsageError
 from slotwise.pipelines import convert
 from slotwise.settings.export import ExportSettings
 
+# Of the interpreter that the tests open files with.
+pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf\.lite\.Interpreter is deprecated")
+
 SIZE = (16, 16)
 NAMES = [f"class {label}" for label in range(4)]
 COUNTS = (6, 12, 23)
