@@ -18,6 +18,7 @@ from slotwise.formats import tfrecord
 from slotwise.settings.audit import AuditSettings
 from slotwise.settings.compare import CompareSettings
 from slotwise.settings.evaluate import EvaluateSettings
+from slotwise.settings.export import ExportSettings
 from slotwise.settings.predict import PredictSettings
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.settings.study import StudySettings
@@ -25,9 +26,9 @@ from slotwise.settings.train import TrainSettings
 from slotwise.settings.tune import TuneSettings
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
-TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, TUNE = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "tune"))
+TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, TUNE, EXPORT = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "tune", "export"))
 
-_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, TuneSettings)
+_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, TuneSettings, ExportSettings)
 SETTINGS = {settings.job: settings for settings in _ALL}
 """Each job's settings, by the job's name."""
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from datasets import draw
 from slotwise import storage
+from slotwise.contracts import export as exports
 from slotwise.contracts.evaluation import EvaluationRecord
+from slotwise.contracts.export import ORIGINAL, ExportRecord, FileRecord, MissingRecord, ModelRecord, TensorRecord, TimeRecord
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, AuditRecord, EpochRecord, RunRecord, SlotRecord
 from slotwise.contracts.sample import Sample
@@ -120,3 +122,23 @@ def evaluation_record(names: list[str], *, runs: int = 1, command: str = "evalua
         images=images, class_names=names, top_k=2, confusion_per_class=None, runs=evaluated,
     )  # fmt: skip
     return content, {sample.id: sample.image for sample in samples}
+
+
+def export_record(names: list[str], *, command: str = "export", reason: str = "no such layer") -> ExportRecord:
+    """An export to two formats, the second of which gives whole numbers, with one that could not be made."""
+
+    def model(name: str, path: str, factor: float, gives: TensorRecord) -> ModelRecord:
+        file = FileRecord(path=path, bytes=int(2_000_000 * factor), sha256="a" * 64)
+        times = [TimeRecord(batch=batch, median=0.004 * factor / batch, low=0.0039 * factor / batch, high=0.0043 * factor / batch) for batch in (1, 32)]
+        takes = TensorRecord(dtype="uint8", shape=[None, 16, 16, 3])
+        return ModelRecord(format=name, files=[file], bytes=file.bytes, takes=takes, gives=gives, accuracy=0.7 + factor / 100, agreement=0.98, times=times)
+
+    in_float32 = TensorRecord(dtype="float32", shape=[None, len(names)])
+    in_int8 = TensorRecord(dtype="uint8", shape=[None, len(names)], scale=1 / 256)
+    return ExportRecord(
+        version=exports.VERSION, created="2026-01-02T03:04:05+00:00", command=command, run="file:///runs/run-0", model="simple", model_sha256="b" * 64,
+        class_names=names, image_shape=(16, 16, 3), dataset="file:///data/demo", dataset_fingerprint="f" * 64, images=60, calibration_images=20, cores=1, versions={},
+        original=model(ORIGINAL, "file:///runs/run-0/model.keras", 1.0, in_float32),
+        models=[model("tflite", "model.tflite", 0.98, in_float32), model("tflite_int8", "model-int8.tflite", 0.25, in_int8)],
+        missing=[MissingRecord(format="onnx", reason=reason)],
+    )  # fmt: skip

@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
-from records import epoch_record, evaluation_record, run_record, slot_record
+from records import epoch_record, evaluation_record, export_record, run_record, slot_record
 from slotwise.compare.table import Run
 from slotwise.compare.write import comparison_record
 from slotwise.report import wording
 from slotwise.report.comparison import comparison_report
 from slotwise.report.evaluation import evaluation_report
+from slotwise.report.export import export_report
 from slotwise.report.page import Section, figure_svg, page, table
 from slotwise.report.run import run_report
 
@@ -58,6 +59,7 @@ PAGES = {
     "run": lambda: run_report(run_record(slots=2, class_names=[EVIL, "Fiction & more"], dataset=f"file:///{EVIL}")),
     "comparison": comparison_page,
     "evaluation": evaluation_page,
+    "export": lambda: export_report(export_record([EVIL, "Fiction & more"], command=f"export {EVIL}", reason=EVIL)),
 }
 
 

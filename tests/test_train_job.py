@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets import draw
-from job_runs import COUNTS, EVALUATE, PREDICT, SHARDS, TRAIN, put, tiny_dataset
+from job_runs import COUNTS, EVALUATE, EXPORT, PREDICT, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
 from slotwise.contracts.evaluation import EvaluationRecord
+from slotwise.contracts.export import ExportRecord
 from slotwise.contracts.run import Position, RunRecord
 from slotwise.localcluster.cluster import LocalCluster
 
@@ -137,6 +138,20 @@ def test_evaluate_on_the_executors_gives_the_recorded_test_figures(two_slots: Tr
     assert run.curves.loss == [epoch.loss for epoch in two_slots.record.epochs]
     assert len(run.wrong) + len(run.right) == min(len(run.wrong), 12) + min(len(run.right), 12) > 0
     assert storage.read_text(storage.join(output, "evaluation.md")).rstrip() in done.stdout
+
+
+def test_export_from_the_executors_stands_on_the_storage_of_the_run(two_slots: Trained, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+    done = spark_submit("--master", cluster.master, EXPORT, "--run", two_slots.run, "--formats", "tflite,tflite_int8", "--timing-rounds", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    output = storage.join(two_slots.run, "export")
+    assert storage.children(output) == ["export.html", "export.json", "export.md", "model-int8.tflite", "model.tflite"]
+    record = ExportRecord.model_validate(storage.read_json(storage.join(output, "export.json")))
+    assert (record.images, record.original.accuracy) == (COUNTS[2], two_slots.record.test_accuracy)
+    for model in record.models:
+        (file,) = model.files
+        assert storage.sha256(storage.join(output, file.path)) == file.sha256
+    assert storage.read_text(storage.join(output, "export.md")).rstrip() in done.stdout
+    storage.delete(output)
 
 
 def test_predict_on_the_executors_takes_a_folder_on_hdfs(two_slots: Trained, dataset: str, cluster: LocalCluster, spark_submit: SparkSubmit, tmp_path: Path) -> None:

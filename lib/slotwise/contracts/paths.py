@@ -1,4 +1,4 @@
-"""Every file of a dataset, a run, a comparison, an evaluation and a search by name, so that no path is put together elsewhere."""
+"""Every file of a dataset, a run and of reports by name, so that no path is put together elsewhere."""
 
 from __future__ import annotations
 
@@ -89,6 +89,10 @@ class RunPaths:
         return storage.join(self.root, "report.html")
 
     @property
+    def export(self) -> str:
+        return storage.join(self.root, "export")
+
+    @property
     def failures(self) -> str:
         return storage.join(self.root, "failures")
 
@@ -157,3 +161,9 @@ class SearchPaths(_ReportPaths):
     def trial(self, number: int) -> str:
         """The run of a trial, by its number from 1."""
         return storage.join(self.trials, f"{number:03d}")
+
+
+class ExportPaths(_ReportPaths):
+    """Files of an export, beside those of its formats."""
+
+    stem = "export"

@@ -30,9 +30,7 @@ class Classifier:
     """
 
     def __init__(self, content: bytes, image_shape: tuple[int, int, int], classes: int) -> None:
-        model = _loaded(content)
-        if (model.input_shape, model.output_shape) != ((None, *image_shape), (None, classes)):
-            raise DataError(f"The model takes {model.input_shape} and gives {model.output_shape}, where {image_shape} and {classes} classes were said")
+        model = load_keras(content, image_shape, classes)
         # The loss of logits is exact where a probability is too small for its type.
         self._model, _ = training_copy(model, None, {})
         self._image_shape = image_shape
@@ -52,6 +50,14 @@ class Classifier:
     def _traced_logits(self, jpegs: tf.Tensor) -> tf.Tensor:
         images = tf.map_fn(lambda jpeg: decode(jpeg, self._image_shape), jpegs, fn_output_signature=tf.TensorSpec(self._image_shape, tf.uint8))
         return tf.cast(self._model(images, training=False), tf.float64)
+
+
+def load_keras(content: bytes, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """The model in a `.keras` file, in Keras's safe mode; arguments and errors as of `Classifier`."""
+    model = _loaded(content)
+    if (model.input_shape, model.output_shape) != ((None, *image_shape), (None, classes)):
+        raise DataError(f"The model takes {model.input_shape} and gives {model.output_shape}, where {image_shape} and {classes} classes were said")
+    return model
 
 
 def _loaded(content: bytes) -> keras.Model:

@@ -11,6 +11,7 @@ from typing import Any
 
 from slotwise import storage
 from slotwise.contracts import run as runs
+from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import RunRecord
 from slotwise.errors import DataError, UsageError
@@ -18,6 +19,7 @@ from slotwise.errors import DataError, UsageError
 _DESCRIPTION = "config.json"
 # How Keras writes Python code into a model, which its safe mode does not run.
 _PYTHON_CODE = "__lambda__"
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,23 @@ def read(run: str) -> ModelFile:
     return ModelFile(run, record, content, _image_shape(uri, layers, len(record.class_names)))
 
 
+def check_fits(model: ModelFile, dataset: str, record: DatasetRecord) -> None:
+    """Sees that a model knows the dataset's classes, by the same numbers, and takes its images.
+
+    Raises:
+        UsageError: it does not.
+    """
+    learned = model.record.class_names
+    if learned != record.classes:
+        parts = [f"{who} alone: {_list(names)}" for who, names in (("model", set(learned) - set(record.classes)), ("dataset", set(record.classes) - set(learned))) if names]
+        what = "; ".join(parts) or "the same names in another order"
+        raise UsageError(f"The classes of {model.run} are not those of {dataset}", received=what, accepted="a dataset with the classes that the run was trained on, in their order")
+    shape = (*record.image_size, record.channels)
+    if model.image_shape != shape:
+        sizes = [f"{height}x{width}, {'grey' if channels == 1 else 'RGB'}" for height, width, channels in (shape, model.image_shape)]
+        raise UsageError(f"The images of {dataset} do not fit the model of {model.run}", received=sizes[0], accepted=f"images of {sizes[1]}")
+
+
 def _description(uri: str, content: bytes) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -78,3 +97,7 @@ def _image_shape(uri: str, layers: list[dict[str, Any]], classes: int) -> tuple[
         raise UsageError("The model has another number of outputs than its run has classes", received=f"{uri}: {outputs} outputs, {classes} classes", accepted="a model and a run that belong together")
     height, width, channels = shapes[0][1:]
     return height, width, channels
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

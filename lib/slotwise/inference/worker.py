@@ -36,7 +36,7 @@ class SentModel:
             DataError: it cannot be loaded.
         """
         if self.sha256 not in _loaded:
-            _hold_to_cores()
+            hold_to_cores()
             # Spark's workers are forked from a process without TensorFlow, and each loads its own.
             from slotwise.inference.classifier import Classifier
 
@@ -49,8 +49,11 @@ def send(spark: SparkSession, model: ModelFile) -> SentModel:
     return SentModel(spark.sparkContext.broadcast(model.content), model.sha256, model.image_shape, tuple(model.record.class_names))
 
 
-def _hold_to_cores() -> None:
-    """As many threads as the task has cores: beside it other tasks keep the other cores busy. TensorFlow reads this as it starts."""
+def hold_to_cores() -> int:
+    """As many threads as the task has cores, whose number is returned: beside it other tasks keep the other cores busy.
+
+    To be called before TensorFlow is loaded, which reads this as it starts.
+    """
     context = TaskContext.get()
     cores = context.cpus() if context else 1
     os.environ.update(
@@ -59,3 +62,4 @@ def _hold_to_cores() -> None:
         **thread_limits(cores),
         TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     )
+    return cores

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from slotwise import compare, storage
+from pyspark.sql import SparkSession
+
+from slotwise import compare, session, storage
 from slotwise.cluster import preflight
 from slotwise.compare import Published
 from slotwise.config import first_change
@@ -71,8 +73,8 @@ def _training(settings: CompareSettings, engine: Engine, slots: int, repeat: int
     return TrainSettings(dataset=settings.dataset, run=run, engine=engine, slots=slots, **{**shared, **own})
 
 
-def run_all(jobs: Sequence[TrainingJob]) -> None:
-    """Does the trainings one after the other in one Spark session; nothing to do needs none.
+def run_all(jobs: Sequence[TrainingJob], spark: SparkSession | None = None) -> None:
+    """Does the trainings one after the other in the session given, or in one of its own; nothing to do needs none.
 
     Raises:
         UsageError: the Spark configuration cannot work, or the cluster has too few slots for one of them; none was started.
@@ -81,12 +83,14 @@ def run_all(jobs: Sequence[TrainingJob]) -> None:
         return
     counts = sorted({job.settings.slots for job in jobs})
     application = f"slotwise compare {jobs[0].model} on {' and '.join(map(str, counts))} slots"
-    with train.start_session(jobs[0].settings, application) as spark:
-        preflight.check_slots(spark, counts[-1], jobs[0].settings.cores_per_slot)
+    if spark is not None:
+        train.join_session(spark, jobs[0].settings)
+    with session.lent(spark, lambda: train.start_session(jobs[0].settings, application)) as active:
+        preflight.check_slots(active, counts[-1], jobs[0].settings.cores_per_slot)
         for number, job in enumerate(jobs, 1):
             slots = wording.count(job.settings.slots, "slot")
             print(f"run {number} of {len(jobs)}: {job.model} on {slots}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)
-            train.train(spark, job)
+            train.train(active, job)
 
 
 def _by(jobs: Sequence[TrainingJob], job: TrainingJob) -> str:

@@ -28,7 +28,6 @@ from slotwise.report import wording
 from slotwise.settings.evaluate import EvaluateSettings
 
 _TOP, _TOP_OF_FEW = 5, 2
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -70,30 +69,13 @@ def check(settings: EvaluateSettings) -> EvaluationJob:
     record = datasets.load(dataset)
     datasets.check_files(dataset, record)
     for model in models:
-        _check_fits(model, dataset, record)
+        model_file.check_fits(model, dataset, record)
     if not record.splits[settings.split].samples:
         raise UsageError(f"The {settings.split} split of {dataset} is empty", received=f"--split {settings.split}", accepted=", ".join(name for name, split in record.splits.items() if split.samples))
     classes = len(record.classes)
     if settings.top_k is not None and settings.top_k > classes:
         raise UsageError(f"The dataset has {classes} classes", received=f"--top-k {settings.top_k}", accepted=f"a whole number from 1 to {classes}")
     return EvaluationJob(settings, models, dataset, record, settings.top_k or (_TOP if classes > _TOP else min(_TOP_OF_FEW, classes)))
-
-
-def _check_fits(model: ModelFile, dataset: str, record: DatasetRecord) -> None:
-    """Sees that a model knows the dataset's classes, by the same numbers, and takes its images."""
-    learned = model.record.class_names
-    if learned != record.classes:
-        parts = [f"{who} alone: {_list(names)}" for who, names in (("model", set(learned) - set(record.classes)), ("dataset", set(record.classes) - set(learned))) if names]
-        what = "; ".join(parts) or "the same names in another order"
-        raise UsageError(f"The classes of {model.run} are not those of {dataset}", received=what, accepted="a dataset with the classes that the run was trained on, in their order")
-    shape = (*record.image_size, record.channels)
-    if model.image_shape != shape:
-        sizes = [f"{height}x{width}, {'grey' if channels == 1 else 'RGB'}" for height, width, channels in (shape, model.image_shape)]
-        raise UsageError(f"The images of {dataset} do not fit the model of {model.run}", received=sizes[0], accepted=f"images of {sizes[1]}")
-
-
-def _list(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def start_session(job: EvaluationJob) -> SparkSession:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyspark.sql import SparkSession
+
 from slotwise import models, storage
 from slotwise.config import first_change
 from slotwise.contracts import dataset as datasets
@@ -44,8 +46,8 @@ def check(settings: StudySettings) -> PrepareSettings | None:
     return None
 
 
-def run(settings: StudySettings, preparation: PrepareSettings | None, command: Sequence[str]) -> ComparisonRecord:
-    """Prepares if there is something to prepare, does the runs that are missing, compares.
+def run(settings: StudySettings, preparation: PrepareSettings | None, command: Sequence[str], spark: SparkSession | None = None) -> ComparisonRecord:
+    """Prepares if there is something to prepare, does the runs that are missing, compares; in the session given, or in its own.
 
     Args:
         preparation: what `check` returned.
@@ -57,7 +59,7 @@ def run(settings: StudySettings, preparation: PrepareSettings | None, command: S
     if preparation is None:
         print(f"kept: the dataset at {settings.preparation().dataset}", flush=True)
     else:
-        print(prepare.describe(prepare.run(preparation)), flush=True)
+        print(prepare.describe(prepare.run(preparation, spark)), flush=True)
     comparison = settings.comparison()
-    compare.run_all(compare.check(comparison))
+    compare.run_all(compare.check(comparison), spark)
     return compare.finish(comparison, command)

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 INK = "black"
 """The page shows black as its own text colour, light or dark."""
 COLOURS = ("#3b8fd4", "#e0812d", "#3fa36b", "#d1556a", "#9277d6", "#9a8a3a")
 
 _NUMBERED_CLASSES = 20
+# Beyond the colours, these tell points apart.
+_MARKERS = ("o", "s", "^")
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,20 @@ def reliability(bins: Sequence[tuple[float, float, float | None]], y_label: str)
     plot.set_xlim(0, 1)
     plot.set_ylim(0, 1)
     plot.set_aspect("equal")
+    _legend(plot)
+    return figure
+
+
+def named_points(items: Sequence[tuple[str, float, float]], y_label: str, x_label: str) -> Figure:
+    """Named points (name, x, y); x is on a logarithmic scale, as such values differ by factors."""
+    figure, plot = axes(y_label, x_label, height=4.2)
+    for number, (name, x, y) in enumerate(items):
+        plot.plot(x, y, _MARKERS[number // len(COLOURS) % len(_MARKERS)], color=COLOURS[number % len(COLOURS)], markersize=8, alpha=0.8, label=name)
+    plot.set_xscale("log")
+    plot.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    plot.xaxis.set_major_formatter("{x:g}")
+    plot.xaxis.set_minor_formatter(NullFormatter())
+    plot.margins(0.12, 0.18)
     _legend(plot)
     return figure
 
