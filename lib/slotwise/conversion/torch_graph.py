@@ -97,13 +97,13 @@ def _relu(layer: Any) -> list[nn.Module]:
 def _convolution(layer: Any) -> list[nn.Module]:
     kernel, *bias = layer.get_weights()
     around = _padding(layer, layer.kernel_size, layer.strides, layer.dilation_rate)
+    (top, bottom), (left, right) = around
     is_even = all(before == after for before, after in around)
     inputs = int(layer.input.shape[-1])
     module = nn.Conv2d(
-        inputs, layer.filters, layer.kernel_size, layer.strides, [before for before, _ in around] if is_even else 0, layer.dilation_rate, layer.groups, bool(bias)
+        inputs, layer.filters, layer.kernel_size, layer.strides, (top, left) if is_even else 0, layer.dilation_rate, layer.groups, bool(bias)
     )  # fmt: skip
     _set(module, weight=kernel.transpose(3, 2, 0, 1), **({"bias": bias[0]} if bias else {}))
-    (top, bottom), (left, right) = around
     return [*([] if is_even else [nn.ZeroPad2d((left, right, top, bottom))]), module, *_activation(layer)]
 
 
@@ -112,12 +112,13 @@ def _pooling(layer: Any) -> list[nn.Module]:
     if any(before not in (0, after) for before, after in around):
         raise DataError(f"the layer {layer.name} pads in a way that PyTorch's pooling does not")
     # Where only the end is padded, a last window that begins within the image is what Keras has.
-    return [nn.MaxPool2d(layer.pool_size, layer.strides, [before for before, _ in around], ceil_mode=any(before != after for before, after in around))]
+    return [nn.MaxPool2d(layer.pool_size, layer.strides, tuple(before for before, _ in around), ceil_mode=any(before != after for before, after in around))]
 
 
 def _dense(layer: Any) -> list[nn.Module]:
     kernel, *bias = layer.get_weights()
-    module = nn.Linear(*kernel.shape, bias=bool(bias))
+    inputs, outputs = kernel.shape
+    module = nn.Linear(inputs, outputs, bias=bool(bias))
     _set(module, weight=kernel.T, **({"bias": bias[0]} if bias else {}))
     return [module, *_activation(layer)]
 
