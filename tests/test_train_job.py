@@ -106,6 +106,13 @@ def test_two_slots_are_placed_on_two_executors(two_slots: Trained) -> None:
     assert sorted(shard for slot in record.placement for shard in slot.logical_shards) == list(range(SHARDS))
 
 
+def test_where_the_seconds_before_the_first_step_went(two_slots: Trained) -> None:
+    starting = two_slots.record.starting
+    assert list(starting) == ["session", "checks", "placing", "imports", "rendezvous", "shards", "model", "first step"]
+    assert all(seconds >= 0 for seconds in starting.values())
+    assert f"first step after {sum(starting.values()):.1f} s (session {starting['session']:.1f}, " in two_slots.output.stdout
+
+
 def test_every_epoch_has_every_training_image(two_slots: Trained) -> None:
     assert [(epoch.epoch, epoch.images, epoch.steps) for epoch in two_slots.record.epochs] == [(1, COUNTS[0], 7), (2, COUNTS[0], 7)]
     assert two_slots.record.train_seconds == pytest.approx(sum(epoch.seconds for epoch in two_slots.record.epochs))

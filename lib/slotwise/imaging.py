@@ -90,9 +90,24 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
 
 
 def normalised_jpeg(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> bytes | ImageFailure:
-    """The `image` of `normalise` alone, without the time that measuring it takes."""
-    read = _read(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
+    """The `image` of `normalise` alone, without the time that measuring it takes.
+
+    A JPEG that keeps its bytes is not even decoded: whoever decodes it will find what is damaged in it.
+    """
+    size, wanted = (width, height), "L" if channels == 1 else "RGB"
+    if width * height <= max_pixels and _can_be_kept(data, size, wanted):
+        return data
+    read = _read(data, size, wanted, max_pixels)
     return read if isinstance(read, ImageFailure) else read.image
+
+
+def _can_be_kept(data: bytes, size: tuple[int, int], wanted: str) -> bool:
+    """Whether a file is a JPEG that keeps its bytes, by its header."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as source:
+            return _is_plain_jpeg(source, size, wanted, data) and _orientation(source) == 1
+    except Exception:  # as many kinds as there are damages; `_read` gives them their names
+        return False
 
 
 class _Read(NamedTuple):

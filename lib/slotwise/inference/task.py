@@ -50,7 +50,7 @@ class Classification:
         began = time.monotonic()
         try:
             logits = classifier.logits([row.image for row in rows if row.image is not None])
-        except DataError as error:  # Pillow has read it, TensorFlow does not: the others of the batch are to come to no harm
+        except DataError as error:  # a JPEG that is damaged within: the others of the batch are to come to no harm
             if len(rows) == 1:
                 return Answered([_lost(rows[0]._replace(status=Status.UNREADABLE.value, error=str(error)))], 0.0)
             parts = [self._answered([row]) for row in rows]
