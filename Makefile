@@ -3,7 +3,8 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SUBMIT := $(VENV)/bin/spark-submit
-# pip --no-compile: Python compiles what it imports, a small part of what is installed.
+# What pip would compile on one core, after the last package; some packages have files that are no Python, which is no error.
+COMPILE := $(PYTHON) -m compileall -qq -j 0 $(VENV)/lib || true
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
@@ -19,12 +20,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	bash conf/link-spark.sh $(VENV)
+	$(COMPILE)
 	touch $@
 
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
 $(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock -r requirements-torch.lock
+	$(COMPILE)
 	touch $@
 
 java:            ## Java 17 or later, by apt where that is possible
@@ -48,6 +51,7 @@ bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in
 
 $(VENV)/.bench-ready: requirements-bench.lock $(VENV)/.torch-ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
+	$(COMPILE)
 	touch $@
 
 scaling: setup   ## the all-reduce measured, and what it says of larger clusters: docs/scaling.md

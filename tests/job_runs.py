@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datasets import make_dataset
+from preloaded import run_program
 from slotwise import storage
 from slotwise.config import Settings
 from slotwise.contracts.sample import Sample
@@ -77,7 +77,7 @@ def make_undecodable(root: Path, shard: int) -> None:
 
 
 def without_java(job: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a job with plain Python where no Java can be found: what ends in good order has not started Spark."""
+    """Runs a job with Python alone where no Java can be found: what ends in good order has not started Spark."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_", "JAVA_", "SLOTWISE_"))}
     environment = {**kept, "PATH": "", "JAVA_HOME": str(cwd / "no-java")}
-    return subprocess.run([sys.executable, job, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return run_program(job, arguments, cwd=cwd, environment=environment, timeout=120)

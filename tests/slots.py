@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnC
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import preloaded
 from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.engines import worker
@@ -84,9 +85,7 @@ def _context(engine: str) -> SpawnContext | ForkServerContext:
     """
     if engine == "torch":
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["keras", "slotwise.engines.loop"])
-    return context
+    return preloaded.context()
 
 
 def _train(job_file: str, outcome: str, log: str, directory: str, environment: dict[str, str]) -> None:
