@@ -3,8 +3,8 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SUBMIT := $(VENV)/bin/spark-submit
-# What pip would compile on one core, after the last package; some packages have files that are no Python, which is no error.
-COMPILE := $(PYTHON) -m compileall -qq -j 0 $(VENV)/lib || true
+# Some images set it; each of some hundred processes would compile slotwise anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
@@ -17,17 +17,15 @@ setup: java $(VENV)/.ready  ## the environment in .venv, from the lock; Java 17 
 $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
 	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	bash conf/link-spark.sh $(VENV)
-	$(COMPILE)
 	touch $@
 
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
 $(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock -r requirements-torch.lock
-	$(COMPILE)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
 	touch $@
 
 java:            ## Java 17 or later, by apt where that is possible
@@ -50,8 +48,7 @@ bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in
 	$(PYTHON) -m benchmarks
 
 $(VENV)/.bench-ready: requirements-bench.lock $(VENV)/.torch-ready
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
-	$(COMPILE)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
 	touch $@
 
 scaling: setup   ## the all-reduce measured, and what it says of larger clusters: docs/scaling.md
