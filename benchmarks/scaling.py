@@ -9,7 +9,6 @@ The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.117
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import numpy as np
 
 from benchmarks.data import dataset
 from benchmarks.processes import one_core_environment, pinned
-from benchmarks.training import slots_rate
+from benchmarks.training import slots_rate, worker_environment
 from slotwise import storage
 from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
@@ -115,12 +114,10 @@ def measure() -> None:
 
 def _measured(slots: int) -> list[Sum]:
     ports = [free_port() for _ in range(slots)]
-    workers = [f"127.0.0.1:{port}" for port in ports]
     processes = []
     for slot in range(slots):
-        config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})
         command = pinned([sys.executable, "-m", "benchmarks.sums", *map(str, _BYTES)], slot)
-        processes.append(subprocess.Popen(command, env=one_core_environment() | {"TF_CONFIG": config}, stdout=subprocess.PIPE, text=True))
+        processes.append(subprocess.Popen(command, env=one_core_environment() | worker_environment(ports, slot), stdout=subprocess.PIPE, text=True))
     said = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise RuntimeError("a slot ended with an error; its output is above")

@@ -13,11 +13,15 @@ SPARK_SUBMIT = str(Path(sys.executable).parent / "spark-submit")
 def submit(program: str, *arguments: str, master: str = "local[*]", driver_memory: str = "1g") -> str:
     """Runs a program; returns what it printed. Where it fails, ends this one with all that it said."""
     command = command_of(program, *arguments, master=master, driver_memory=driver_memory)
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}  # the peers' own modules, in Spark's Python workers too
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """With the peers' own modules, for Spark's Python workers too."""
+    return {**os.environ, "PYTHONPATH": os.getcwd()}
 
 
 def command_of(program: str, *arguments: str, master: str, driver_memory: str = "1g") -> list[str]:

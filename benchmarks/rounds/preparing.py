@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.memory import PeakMemory
 from benchmarks.pairs import Claim, Contestants
 from benchmarks.rounds.round import Round
-from benchmarks.submit import command_of
+from benchmarks.submit import command_of, environment
 from slotwise.imaging import JPEG_QUALITY
 from slotwise.localcluster.processes import free_port
 
@@ -63,7 +63,7 @@ def _contestants() -> Iterator[Contestants]:
 def _run(command: list[str]) -> tuple[float, int]:
     """Seconds and peak memory of a command."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
     memory = PeakMemory(process.pid)
     said = process.communicate()[0]
     peak = memory.stop()

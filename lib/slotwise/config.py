@@ -73,6 +73,22 @@ def from_arguments(model: type[SettingsT], arguments: Mapping[str, Any]) -> Sett
     return _validated(model, arguments)
 
 
+def read_toml(uri: str, what: str, *, received: str) -> dict[str, Any]:
+    """A TOML file that is there.
+
+    Args:
+        what: what an error calls the file.
+        received: how the user named it.
+
+    Raises:
+        UsageError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(storage.read_text(uri))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what} is not TOML: {error}", received=received, accepted="a TOML file") from error
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What to add to the news that a name is not known: the known name that is most like it, if one is."""
     close = difflib.get_close_matches(name, list(known), n=1)
@@ -176,10 +192,7 @@ def _from_toml(model: type[Settings], path: str) -> dict[str, Any]:
     uri = storage.normalise(path)
     if not storage.exists(uri):
         raise UsageError("The --config file does not exist", received=path, accepted="an existing TOML file")
-    try:
-        content = tomllib.loads(storage.read_text(uri))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The --config file is not TOML: {error}", received=path, accepted="a TOML file") from error
+    content = read_toml(uri, "The --config file", received=path)
     sections = {name: content.pop(name) for name in SECTIONS if isinstance(content.get(name), dict)}
     values = {key.replace("-", "_"): value for table in (content, *(sections.get(name, {}) for name in model.sections)) for key, value in table.items()}
     for key in values:

@@ -123,6 +123,11 @@ def children(uri: str) -> list[str]:
     return sorted(posixpath.basename(entry.rstrip("/")) for entry in entries)
 
 
+def finished(uri: str) -> list[str]:
+    """As `children`, without hidden names, which those of files that somebody is just writing are."""
+    return [name for name in children(uri) if not name.startswith(".")]
+
+
 def folders_and_files(uri: str) -> tuple[list[str], list[str]]:
     """The names of the directories, and of all else, directly under a directory, each sorted; links are what they lead to."""
     fs, path = filesystem(uri)

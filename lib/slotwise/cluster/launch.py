@@ -69,9 +69,7 @@ def _failure(job: TrainingJob, error: Exception) -> TrainingFailed:
 def reported_failures(run: str) -> list[SlotFailure]:
     """What the slots of a run's last launch have said of their failures so far."""
     directory = RunPaths(run).failures
-    # A slot may be writing just now, under a hidden name.
-    names = [name for name in storage.children(directory) if not name.startswith(".")]
-    return [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in names]
+    return [SlotFailure.model_validate(storage.read_json(storage.join(directory, name))) for name in storage.finished(directory)]
 
 
 def _lost_executor(error: Exception) -> str | None:

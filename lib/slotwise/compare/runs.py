@@ -30,7 +30,7 @@ def find_runs(directory: str = DEFAULT_RUNS) -> list[str]:
         UsageError: there is none.
     """
     root = storage.normalise(directory)
-    candidates = [storage.join(root, name) for name in storage.children(root) if not name.startswith(".")]
+    candidates = [storage.join(root, name) for name in storage.finished(root)]
     found = [uri for uri in candidates if storage.exists(RunPaths(uri).record)]
     if not found:
         raise UsageError(

@@ -51,7 +51,7 @@ def latest_dataset(workspace: str = "workspace/datasets") -> str:
         UsageError: nothing has been prepared there.
     """
     root = storage.normalise(workspace)
-    found = [uri for uri in (storage.join(root, name) for name in storage.children(root) if not name.startswith(".")) if storage.exists(storage.join(uri, "dataset.json"))]
+    found = [uri for uri in (storage.join(root, name) for name in storage.finished(root)) if storage.exists(storage.join(uri, "dataset.json"))]
     if not found:
         raise UsageError("No dataset was named and none is prepared", received=f"nothing under {workspace}", accepted="--dataset URI, or run spark-submit jobs/prepare.py first")
     return max(found, key=lambda uri: str(storage.read_json(storage.join(uri, "dataset.json")).get("created", "")))

@@ -121,7 +121,7 @@ def _named(names: Sequence[str], which: npt.NDArray[np.int64]) -> str:
 
 def _ids(run: str) -> list[list[str]]:
     directory = storage.parent(RunPaths(run).audit_ids(0))
-    count = len([name for name in storage.children(directory) if name.endswith(".parquet") and not name.startswith(".")])
+    count = len([name for name in storage.finished(directory) if name.endswith(".parquet")])
     if not count:
         raise DataError(f"{run} has no audit: there is nothing in {directory}")
     return [_read(RunPaths(run).audit_ids(shard))["id"].to_pylist() for shard in range(count)]

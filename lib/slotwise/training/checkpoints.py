@@ -114,7 +114,7 @@ class Checkpoints:
         return None if checkpoint is None else checkpoint.weights
 
     def _names(self) -> list[str]:
-        return [name for name in storage.children(self._directory) if name.endswith(".npz") and not name.startswith(".")]
+        return [name for name in storage.finished(self._directory) if name.endswith(".npz")]
 
     def _write(self, name: str, checkpoint: Checkpoint) -> None:
         arrays: dict[str, npt.NDArray[Any]] = {f"weight-{number:05d}": array for number, array in enumerate(checkpoint.weights)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -10,15 +9,10 @@ from typing import Annotated, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from slotwise import storage
-from slotwise.config import did_you_mean
+from slotwise.config import did_you_mean, read_toml
 from slotwise.contracts.search import Axis, Sampling, Value
 from slotwise.errors import UsageError
 from slotwise.settings.training import TrainingSettings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SEARCHED = (
     "model", "batch_size", "optimizer", "momentum", "learning_rate", "schedule", "decay_rate", "warmup_epochs", "label_smoothing", "precision",
@@ -83,15 +77,12 @@ def applied(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dict[st
 
 def _content(space: str) -> dict[str, Any]:
     if space in presets():
-        return tomllib.loads((_PRESETS / f"{space}.toml").read_text(encoding="utf-8"))
+        return read_toml((_PRESETS / f"{space}.toml").as_uri(), "The search space", received=f"--space {space}")
     accepted = f"{', '.join(presets())}, or an existing TOML file"
     uri = storage.normalise(space)
     if not storage.exists(uri) or storage.is_directory(uri):
         raise UsageError(f"The search space does not exist{did_you_mean(space, presets())}", received=f"--space {space}", accepted=accepted)
-    try:
-        return tomllib.loads(storage.read_text(uri))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The search space is not TOML: {error}", received=f"--space {space}", accepted="a TOML file") from error
+    return read_toml(uri, "The search space", received=f"--space {space}")
 
 
 def _entries(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
