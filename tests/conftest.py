@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+import java_classes
 from slotwise import storage
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
@@ -25,9 +26,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better, and the classes that Spark would
 # write for each query, take more time than they give back.
+_JAVA_OPTIONS = " ".join((*LIGHT, *java_classes.options()))
 _LIGHT = {
-    "spark.driver.extraJavaOptions": " ".join(LIGHT),
-    "spark.executor.extraJavaOptions": " ".join(LIGHT),
+    "spark.driver.extraJavaOptions": _JAVA_OPTIONS,
+    "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
+    "spark.driver.extraClassPath": java_classes.CLASS_PATH,
+    "spark.executor.extraClassPath": java_classes.CLASS_PATH,
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
@@ -60,9 +64,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     `SLOTWISE_CLUSTER` names its directory from then on, so that jobs the tests submit leave their event logs on its HDFS.
     """
     directory = tmp_path_factory.mktemp("cluster")
-    with pytest.MonkeyPatch.context() as patch, LocalCluster(directory) as started:
-        patch.setenv(DIRECTORY_VARIABLE, str(started.directory))
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_DAEMON_CLASSPATH", java_classes.CLASS_PATH)
+        for server in ("MASTER", "WORKER", "HISTORY"):
+            patch.setenv(f"SPARK_{server}_OPTS", " ".join(java_classes.options()))
+        with LocalCluster(directory) as started:
+            patch.setenv(DIRECTORY_VARIABLE, str(started.directory))
+            yield started
 
 
 @pytest.fixture

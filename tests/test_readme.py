@@ -63,7 +63,7 @@ def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark
 def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, checkout: Path, cluster: LocalCluster, shared_data: Path, spark_submit: SparkSubmit) -> None:
     for split, file in (("train", "train-00000-of-00005.parquet"), ("test", "test-00000-of-00001.parquet")):
         part = checkout / f"{split}.parquet"
-        pq.write_table(pq.read_table(shared_data / "cifar10" / file).slice(0, 400), part)
+        pq.write_table(pq.read_table(shared_data / "cifar10" / file).slice(0, 150), part)
         storage.upload(str(part), f"{cluster.hdfs}/input/cifar10/{split}.parquet")
     commands = _commands(readme, "All 60,000 images of CIFAR-10 on `make cluster`")
     assert [Path(next(text for text in arguments if text.startswith("jobs/"))).stem for arguments in commands] == ["prepare", *["train_distributed"] * 2, "compare"]
