@@ -25,7 +25,7 @@ from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.demo.faults import FAILURES, FAULTS
 from slotwise.sources.demo.server import FaultyServer
 
-QUICK = FetchOptions(connect_timeout=1, read_timeout=0.4, total_timeout=1.2, retries=1, max_bytes=200_000, backoff=0.01)
+QUICK = FetchOptions(connect_timeout=1, read_timeout=0.4, total_timeout=1.2, retries=1, max_bytes=200_000, backoff=0.01, allowed_networks=("127.0.0.0/8",))
 
 
 def jpeg() -> bytes:
@@ -35,7 +35,8 @@ def jpeg() -> bytes:
 
 
 def get(url: str, **changes: object) -> Fetched:
-    return fetch(pool_manager(4), url, replace(QUICK, **changes))
+    options = replace(QUICK, **changes)
+    return fetch(pool_manager(4, options.allowed), url, options)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +172,8 @@ def test_mirrors_replace_beginnings_also_after_a_redirect(server: Script) -> Non
     settings = PrepareSettings(input="x", mirror=[f"http://old.example={server.url}", "http://covers.example/?id==http://no.example/"])
     options = replace(FetchOptions.of(settings), retries=2, backoff=0.01)  # a server may close a connection that is used again
     assert options.mirrored("http://other.example/x") == "http://other.example/x"
-    assert fetch(pool_manager(1), "http://old.example/near", options).body == b"here"
-    assert fetch(pool_manager(1), "http://old.example/far", options).body == b"here"
+    assert fetch(pool_manager(1, options.allowed), "http://old.example/near", options).body == b"here"
+    assert fetch(pool_manager(1, options.allowed), "http://old.example/far", options).body == b"here"
 
 
 def test_few_connections_per_host_and_no_host_waits_for_another() -> None:

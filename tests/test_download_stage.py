@@ -33,7 +33,7 @@ def jpeg(name: str) -> bytes:
 
 def settings_for(place: Path, **changes: Any) -> PrepareSettings:
     values = {"input": "x.csv", "source": "covers", "image_size": (30, 20), "cache": str(place / "cache with space"), "threads": 8, "per_host": 12}
-    values |= {"read_timeout": 0.4, "total_timeout": 2.0, "retries": 1}
+    values |= {"read_timeout": 0.4, "total_timeout": 2.0, "retries": 1, "allow_addresses": ["127.0.0.0/8"]}
     return PrepareSettings(**{**values, **changes}).resolved()
 
 
@@ -97,10 +97,11 @@ def test_a_url_cached_twice_gives_one_row(spark: SparkSession, server: FaultySer
 def test_outcome_counts_by_status(spark: SparkSession, server: FaultyServer, tmp_path: Path) -> None:
     urls = {name: f"{server.url}/{name}.jpg" for name in ("a", "b", "not-found", "html-as-jpeg")}
     urls["bad"] = "ftp://nowhere/x.jpg"
+    urls["inside"] = "http://169.254.169.254/latest/meta-data"
     found = outcome(gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "staging").as_uri()))
-    assert found.attempted == 5
-    assert found.failed == {Status.BAD_URL.value: 1, Status.HTTP_ERROR.value: 1, Status.NOT_AN_IMAGE.value: 1}
-    assert found.failed_share == pytest.approx(0.6)
+    assert found.attempted == 6
+    assert found.failed == {Status.BAD_URL.value: 1, Status.FORBIDDEN_ADDRESS.value: 1, Status.HTTP_ERROR.value: 1, Status.NOT_AN_IMAGE.value: 1}
+    assert found.failed_share == pytest.approx(4 / 6)
 
 
 def test_progress_is_said(spark: SparkSession, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

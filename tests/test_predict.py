@@ -133,14 +133,15 @@ def test_parquet_of_bytes_by_a_grey_model(place: Path, tmp_path: Path, spark: Sp
 def test_a_table_of_urls_keeps_every_row(place: Path, tmp_path: Path, spark: SparkSession) -> None:
     image = draw(1, 2, (30, 20))
     with scripted({"/good.jpg": lambda _: iter([response(200, image)]), "/gone.jpg": lambda _: iter([response(404)])}) as server:
-        lines = ["title,cover", f"one,{server.url}/good.jpg", f"again,{server.url}/good.jpg", "none, ", f"gone,{server.url}/gone.jpg", "bad,ftp://x/y.jpg", "too,many,cells"]
+        lines = ["title,cover", f"one,{server.url}/good.jpg", f"again,{server.url}/good.jpg", "none, ", f"gone,{server.url}/gone.jpg", "bad,ftp://x/y.jpg", f"inside,{server.url.replace('127.0.0.1', 'localhost')}/good.jpg", "too,many,cells"]
         (tmp_path / "books.csv").write_text("\n".join(lines) + "\n")
-        arguments = ("--input", str(tmp_path / "books.csv"), "--url-column", "cover", "--top-k", "1")
+        arguments = ("--input", str(tmp_path / "books.csv"), "--url-column", "cover", "--top-k", "1", "--mirror", f"{server.url}={server.url}")
         found = run_job(spark, place, tmp_path / "out", *arguments)
         named = run_job(spark, place, tmp_path / "named", *arguments, "--id-column", "title")
-    ends = sorted((row["id"].removeprefix(server.url), row["status"]) for row in found.rows)
-    assert ends == [("/gone.jpg", "http-error"), ("/good.jpg", "predicted"), ("/good.jpg", "predicted"), ("books.csv#2", "missing-image"), ("books.csv#5", "malformed-row"), ("ftp://x/y.jpg", "bad-url")]
-    assert named.ends == {"one": "predicted", "again": "predicted", "none": "missing-image", "gone": "http-error", "bad": "bad-url", "too": "malformed-row"}
+    assert named.ends == {"one": "predicted", "again": "predicted", "none": "missing-image", "gone": "http-error", "bad": "bad-url", "inside": "forbidden-address", "too": "malformed-row"}
+    assert sorted(row["status"] for row in found.rows) == sorted(named.ends.values())
+    ids = {row["id"].removeprefix(server.url): row["status"] for row in found.rows if "localhost" not in row["id"]}
+    assert ids == {"/gone.jpg": "http-error", "/good.jpg": "predicted", "books.csv#2": "missing-image", "books.csv#6": "malformed-row", "ftp://x/y.jpg": "bad-url"}
     check_rows([named.by_id["one"], named.by_id["again"]], by_plain_keras(place / "colour", [image, image]), top_k=1)
 
 
@@ -165,7 +166,7 @@ def test_a_data_frame_of_urls_keeps_its_order(place: Path, spark: SparkSession) 
     with scripted({"/good.jpg": lambda _: iter([response(200, image)]), "/gone.jpg": lambda _: iter([response(404)])}) as server:
         urls = [f"{server.url}/gone.jpg", f"{server.url}/good.jpg", None, "ftp://x/y.jpg", f"{server.url}/good.jpg"]
         table = spark.createDataFrame([(url,) for url in urls], "cover string")
-        rows = slotwise.predict(table.coalesce(1), place / "colour", url_column="cover", top_k=1).collect()
+        rows = slotwise.predict(table.coalesce(1), place / "colour", url_column="cover", top_k=1, allow_addresses=["127.0.0.0/8"]).collect()
     assert [row["cover"] for row in rows] == urls
     assert [row["status"] for row in rows] == ["http-error", "predicted", "missing-image", "bad-url", "predicted"]
     check_rows([rows[1].asDict(), rows[4].asDict()], by_plain_keras(place / "colour", [image, image]), top_k=1)

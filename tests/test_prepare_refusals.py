@@ -37,6 +37,7 @@ CALLS = {
     "splits beyond 100": Call("--split 60,20,30", ("--split", "add up to 100")),
     "no test split": Call("--split 80,20,0", ("--split", "test above 0")),
     "mirror without target": Call("--mirror http://books.example", ("--mirror", "FROM=TO")),
+    "network that is none": Call("--allow-addresses 10.0.0.1/8", ("--allow-addresses", "10.0.0.1/8", "host bits set", "10.0.0.0/8")),
     "share above one": Call("--max-failed 20", ("--max-failed", "'20'", "from 0 to 1")),
     "unknown storage": Call("--dataset gopher://x/y", ("--dataset", "gopher")),
     "unknown key": Call("--config bad.toml", ("per-clas", "per-class")),

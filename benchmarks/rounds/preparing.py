@@ -49,7 +49,7 @@ def _contestants() -> Iterator[Contestants]:
 
             flags = [
                 "--source", "covers", "--input", str(table), "--dataset", str(root / "dataset"), "--cache", str(root / "cache"), "--image-size", f"{_SIZE}x{_SIZE}",
-                "--classes", str(_CLASSES), "--per-class", str(_IMAGES // _CLASSES), "--reserve", "0", "--per-host", "64", "--overwrite",
+                "--classes", str(_CLASSES), "--per-class", str(_IMAGES // _CLASSES), "--reserve", "0", "--per-host", "64", "--allow-addresses", "127.0.0.0/8", "--overwrite",
             ]  # fmt: skip
             yield {
                 "prepare": rate("prepare", *command_of("jobs/prepare.py", *flags, master=_MASTER)),

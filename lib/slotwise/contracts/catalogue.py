@@ -37,6 +37,7 @@ class Status(str, Enum):
     OTHER_CATEGORY = "other-category"
     # Set aside while fetching.
     BAD_URL = "bad-url"
+    FORBIDDEN_ADDRESS = "forbidden-address"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     HTTP_ERROR = "http-error"
@@ -53,6 +54,7 @@ class Status(str, Enum):
 
 FETCH_FAILURES = (
     Status.BAD_URL,
+    Status.FORBIDDEN_ADDRESS,
     Status.UNREACHABLE,
     Status.TIMEOUT,
     Status.HTTP_ERROR,

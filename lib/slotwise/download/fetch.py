@@ -14,6 +14,7 @@ import urllib3
 from urllib3 import exceptions as errors
 
 from slotwise.contracts.catalogue import Status
+from slotwise.download.addresses import Allowed, ForbiddenAddress, pools
 from slotwise.settings.fetch import FetchSettings
 
 MAX_REDIRECTS = 5
@@ -38,11 +39,13 @@ class FetchOptions:
     """Wait before the first retry; doubles with each, times a random factor from 0.5 to 1.5."""
     longest_wait: float = 20.0
     """A server that asks by Retry-After for more than this is not asked again."""
+    allowed_networks: tuple[str, ...] = ()
+    """What may be asked beside public addresses; the mirrors, which the user has named, always may."""
 
     @classmethod
     def of(cls, settings: FetchSettings) -> FetchOptions:
         mirrors = tuple((source, target) for source, _, target in (pair.partition("=") for pair in settings.mirror))
-        return cls(settings.connect_timeout, settings.read_timeout, settings.total_timeout, settings.retries, settings.max_bytes, mirrors)
+        return cls(settings.connect_timeout, settings.read_timeout, settings.total_timeout, settings.retries, settings.max_bytes, mirrors, allowed_networks=tuple(settings.allow_addresses))
 
     def mirrored(self, url: str) -> str:
         """The URL to ask in place of `url`; the first pair that fits counts."""
@@ -50,6 +53,11 @@ class FetchOptions:
             if url.startswith(source):
                 return target + url[len(source) :]
         return url
+
+    @property
+    def allowed(self) -> Allowed:
+        """The addresses that may be asked."""
+        return Allowed.of(self.allowed_networks, [server for _, target in self.mirrors if (server := _server(target))])
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,20 @@ def host_of(url: str) -> str:
         return ""
 
 
-def pool_manager(threads: int) -> urllib3.PoolManager:
-    """Connections that `threads` threads share; proxies in the environment are not used."""
-    return urllib3.PoolManager(num_pools=64, maxsize=threads, retries=False)
+def _server(url: str) -> tuple[str, int] | None:
+    """Host and port that a URL names, if it does."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname, parts.port or (443 if parts.scheme.lower() == "https" else 80)) if parts.hostname else None
+    except ValueError:
+        return None
+
+
+def pool_manager(threads: int, allowed: Allowed) -> urllib3.PoolManager:
+    """Connections that `threads` threads share, to allowed addresses alone; proxies in the environment are not used."""
+    manager = urllib3.PoolManager(num_pools=64, maxsize=threads, retries=False)
+    manager.pool_classes_by_scheme = pools(allowed)
+    return manager
 
 
 def fetch(pool: urllib3.PoolManager, url: str, options: FetchOptions) -> Fetched:
@@ -142,6 +161,8 @@ def _ask(pool: urllib3.PoolManager, url: str, options: FetchOptions, deadline: f
 
 def _classified(error: errors.HTTPError) -> _Failed:
     text = str(error)
+    if isinstance(error, ForbiddenAddress):
+        return _Failed(Status.FORBIDDEN_ADDRESS, text)
     # urllib3's NewConnectionError is a ConnectTimeoutError as well, but says that nobody listens.
     if isinstance(error, errors.TimeoutError) and not isinstance(error, errors.NewConnectionError):
         return _Failed(Status.TIMEOUT, text, again=True)

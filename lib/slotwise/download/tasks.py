@@ -36,7 +36,7 @@ class FetchTask:
     counters: Counters
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pool = pool_manager(self.threads)
+        pool = pool_manager(self.threads, self.options.allowed)
         schema = arrow_schema(FAILURE_SCHEMA)
         failures: list[dict[str, Any]] = []
         writer = ChunkWriter(self.target)

@@ -41,7 +41,7 @@ class Preparation:
         if not self.has_urls:
             yield from map(self._from_bytes, rows)
             return
-        pool = pool_manager(self.threads)
+        pool = pool_manager(self.threads, self.options.allowed)
         results = map_politely(partial(self._from_url, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
         yield from (prepared for _, prepared in results)
         pool.clear()
