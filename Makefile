@@ -35,8 +35,9 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/prepare.py --overwrite
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
-test: torch      ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint $(VENV)/.java-classes.jsa
+test: setup      ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync torch $(VENV)/.java-classes.jsa
+	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/.java-classes.jsa: $(VENV)/.ready

@@ -1,4 +1,4 @@
-"""docs/results/bench.json and bench.md: the lines measured on this machine with these versions, the newest of each name."""
+"""docs/results/bench.json, bench.md and the README's table: the lines measured on this machine with these versions, the newest of each name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from slotwise import storage
 from slotwise.versions import installed_versions
 
 _DIRECTORY = Path("docs/results")
+_README = Path("README.md")
+_BEGIN, _END = "<!-- make bench -->\n", "<!-- end of make bench -->\n"
 
 
 def machine() -> dict[str, object]:
@@ -36,13 +38,20 @@ def keep(results: Iterable[Ratio], order: Iterable[str]) -> str:
     storage.write_json(machine_file, here)
     text = markdown(kept, here)
     storage.write_text(storage.normalise(str(_DIRECTORY / "bench.md")), text)
+    storage.write_text(storage.normalise(str(_README)), within(_README.read_text(), text))
     return text
+
+
+def within(readme: str, table: str) -> str:
+    """A README with the table between its two marks."""
+    before, _, rest = readme.partition(_BEGIN)
+    return before + _BEGIN + table + _END + rest.partition(_END)[2]
 
 
 def markdown(lines: Iterable[Ratio], facts: dict[str, object]) -> str:
     head = ["| what | ratio (median) | lowest to highest | pairs | goal | met |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     rows = [f"| {r.name} | {r.ratio:.2f} | {r.low:.2f} to {r.high:.2f} | {r.pairs} | {r.goal:.2f} | {'yes' if r.met else 'no'} |" for r in lines]
-    return "\n".join(["Made with `make bench`.", "", *head, *rows, "", ", ".join(f"{name} {value}" for name, value in facts.items()), ""])
+    return "\n".join([*head, *rows, "", "Made with `make bench`: " + ", ".join(f"{name} {value}" for name, value in facts.items()), ""])
 
 
 def _processor() -> str:

@@ -23,7 +23,11 @@ _TIMEOUT_SECONDS = 600
 
 def slots_rate(settings: TrainSettings, slots: int, place: str) -> float:
     """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
-    return rate_after_first(run_slots(settings, slots, place).epochs)
+    epochs = run_slots(settings, slots, place).epochs
+    shares = [(epoch.all_reduce_share or 0.0, epoch.waiting_for_data_share) for epoch in epochs[1:]]
+    reducing, waiting = (sum(share) / len(shares) for share in zip(*shares, strict=True))
+    print(f"    {slots} of {settings.model}, {settings.precision}: {reducing:.1%} of the time in all-reduce, {waiting:.1%} waiting for data", flush=True)
+    return rate_after_first(epochs)
 
 
 def copies_rate(settings: TrainSettings, copies: int, place: str) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-_MODULES = ("keras", "slotwise.engines.loop", *(f"slotwise.pipelines.{name}" for name in ("prepare", "train", "compare", "study", "predict", "evaluate", "tune", "convert")))
+_MODULES = ("lean_tensorflow", "slotwise.engines.loop", *(f"slotwise.pipelines.{name}" for name in ("prepare", "train", "compare", "study", "predict", "evaluate", "tune", "convert")))
 
 
 def context() -> ForkServerContext:

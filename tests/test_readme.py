@@ -6,10 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from benchmarks import results
+from pyspark.sql import SparkSession
 
 from conftest import SparkSubmit
 from datasets import write_folder
@@ -18,8 +22,14 @@ from slotwise import config, storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.pipelines import compare, prepare, train
 
 _SUBMIT = "spark-submit "
+_RUN: dict[str, Callable[[Any, SparkSession], object]] = {
+    "prepare": prepare.run,
+    "train_distributed": train.run,
+    "compare": lambda settings, _: compare.finish(settings, ["a", "test"]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +70,21 @@ def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark
 
 
 @pytest.mark.cluster
-def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, checkout: Path, cluster: LocalCluster, shared_data: Path, spark_submit: SparkSubmit) -> None:
+def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, tmp_path: Path, hdfs: str, shared_data: Path, spark: SparkSession) -> None:
+    """In the tests' own session: that spark-submit takes such lines is seen above and below."""
     for split, file in (("train", "train-00000-of-00005.parquet"), ("test", "test-00000-of-00001.parquet")):
-        part = checkout / f"{split}.parquet"
+        part = tmp_path / f"{split}.parquet"
         pq.write_table(pq.read_table(shared_data / "cifar10" / file).slice(0, 150), part)
-        storage.upload(str(part), f"{cluster.hdfs}/input/cifar10/{split}.parquet")
-    commands = _commands(readme, "All 60,000 images of CIFAR-10 on `make cluster`")
-    assert [Path(next(text for text in arguments if text.startswith("jobs/"))).stem for arguments in commands] == ["prepare", *["train_distributed"] * 2, "compare"]
-    for arguments in commands:
-        local = [text.replace("$M", cluster.master).replace("$H", cluster.hdfs) for text in arguments]
-        shorter = ["--epochs", "1"] if "jobs/train_distributed.py" in local else []
-        done = spark_submit(*local, *shorter, cwd=checkout)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    comparison = storage.read_json(f"{cluster.hdfs}/comparison-cifar10/comparison.json")
+        storage.upload(str(part), f"{hdfs}/input/cifar10/{split}.parquet")
+    jobs = []
+    for words in _commands(readme, "All 60,000 images of CIFAR-10 on `make cluster`"):
+        program = next(index for index, word in enumerate(words) if word.startswith("jobs/"))
+        jobs.append(Path(words[program]).stem)
+        shorter = ["--epochs", "1"] if jobs[-1] == "train_distributed" else []
+        settings = config.load(SETTINGS[jobs[-1]], [word.replace("$H", hdfs) for word in words[program + 1 :]] + shorter)
+        _RUN[jobs[-1]](settings, spark)
+    assert jobs == ["prepare", "train_distributed", "train_distributed", "compare"]
+    comparison = storage.read_json(f"{hdfs}/comparison-cifar10/comparison.json")
     assert [row["slots"] for row in comparison["rows"]] == [1, 2]
 
 
@@ -122,6 +134,10 @@ def test_every_link_leads_somewhere(readme: str, repository: Path) -> None:
     assert links
     missing = [link for link in links if not (repository / link).exists()]
     assert not missing
+
+
+def test_the_table_of_ratios_is_the_output_of_make_bench(readme: str, repository: Path) -> None:
+    assert results.within(readme, (repository / "docs" / "results" / "bench.md").read_text()) == readme
 
 
 def test_every_make_target_exists(readme: str, repository: Path) -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from pyspark import SparkConf
 
 from job_runs import SHARDS, TRAIN, edit_record, flip_a_bit, make_undecodable, tiny_dataset, without_java
+from slotwise.cluster import preflight
+from slotwise.errors import UsageError
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.settings.train import TrainSettings
 
 if TYPE_CHECKING:
     from conftest import SparkSubmit
@@ -124,19 +128,28 @@ def test_more_slots_than_a_cluster_has(cluster: LocalCluster, tiny: Path, tmp_pa
 
 SPARK_SETTINGS = {
     "dynamic allocation": ("spark.dynamicAllocation.enabled=TRUE", "spark.dynamicAllocation.enabled=false"),
-    "encryption": ("spark.ssl.enabled=true", "spark.ssl.enabled=false"),
+    "encryption": ("spark.authenticate=true", "--unencrypted-gradients"),
     "another task size": ("spark.task.cpus=2", "the same number in both"),
 }
 
 
 @pytest.mark.parametrize(("setting", "accepted"), SPARK_SETTINGS.values(), ids=SPARK_SETTINGS.keys())
 def test_spark_settings_that_cannot_work(setting: str, accepted: str, tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:
-    done = spark_submit("--master", "local[2]", "--conf", setting, TRAIN, "--dataset", str(tiny), "--run", "new", "--batch-size", "16", cwd=tmp_path)
+    done = spark_submit("--master", "local[2]", "--conf", setting, TRAIN, "--dataset", str(tiny), "--run", "new", "--batch-size", "16", "--slots", "2", cwd=tmp_path)
     assert done.returncode == 2
     assert f"Received: {setting.split('=')[0]}=" in done.stdout
     assert accepted in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "workspace").exists(), "Spark has left an event log, so it was started"
+
+
+@pytest.mark.parametrize("protection", ["spark.authenticate", "spark.network.crypto.enabled", "spark.ssl.enabled"])
+def test_gradients_are_sent_unencrypted_only_where_that_is_accepted(protection: str) -> None:
+    conf = SparkConf(loadDefaults=False).set(protection, "TRUE")
+    with pytest.raises(UsageError, match=f"{protection}=true and 2 slots"):
+        preflight.check_conf(conf, TrainSettings(slots=2))
+    preflight.check_conf(conf, TrainSettings(slots=2, unencrypted_gradients=True))
+    preflight.check_conf(conf, TrainSettings(slots=1))
 
 
 def test_executors_without_slotwise(tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:

@@ -15,18 +15,22 @@ from slotwise.cluster.console import failed_tasks_unsaid, reason
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError, UsageError
 from slotwise.session import phase
+from slotwise.settings.train import TrainSettings
 from slotwise.versions import installed_versions
 
 _EXECUTOR_WAIT_SECONDS = 30.0
 _SETTLED_SECONDS = 3.0
 _TASKS_PER_SLOT = 2
+# https://spark.apache.org/docs/latest/security.html
+_PROTECTION = ("spark.authenticate", "spark.network.crypto.enabled", "spark.ssl.enabled")
 
 
-def check_conf(conf: SparkConf, cores_per_slot: int, use_gpu: bool) -> None:
+def check_conf(conf: SparkConf, settings: TrainSettings) -> None:
     """Refuses a Spark configuration that training cannot work under, before Spark starts.
 
     Raises:
-        UsageError: dynamic allocation, encryption, a task size that contradicts the flags, or GPUs without a resource.
+        UsageError: dynamic allocation, encryption that gradients would not have, a task size that contradicts the flags, or GPUs without
+            a resource.
     """
     if _is_true(conf, "spark.dynamicAllocation.enabled"):
         raise UsageError(
@@ -34,16 +38,17 @@ def check_conf(conf: SparkConf, cores_per_slot: int, use_gpu: bool) -> None:
             received="spark.dynamicAllocation.enabled=true",
             accepted="--conf spark.dynamicAllocation.enabled=false and a fixed number of executors",
         )
-    if _is_true(conf, "spark.ssl.enabled"):
+    protected = [key for key in _PROTECTION if _is_true(conf, key)]
+    if protected and settings.slots > 1 and not settings.unencrypted_gradients:
         raise UsageError(
-            "The channel between slots is not encrypted, so it is not used on a cluster that encrypts its own",
-            received="spark.ssl.enabled=true",
-            accepted="a cluster, or a session, with spark.ssl.enabled=false",
+            "The channel between slots, gRPC in TensorFlow and TCP in PyTorch, has neither encryption nor authentication, which this cluster asks for",
+            received=f"{protected[0]}=true and {settings.slots} slots",
+            accepted="--unencrypted-gradients where the network between executors is trusted, --slots 1, or a session without it",
         )
     task_cpus = conf.get("spark.task.cpus")
-    if task_cpus is not None and task_cpus.strip() != str(cores_per_slot):
-        raise UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {cores_per_slot}", accepted="the same number in both")
-    if use_gpu and conf.get("spark.task.resource.gpu.amount") is None:
+    if task_cpus is not None and task_cpus.strip() != str(settings.cores_per_slot):
+        raise UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {settings.cores_per_slot}", accepted="the same number in both")
+    if settings.use_gpu and conf.get("spark.task.resource.gpu.amount") is None:
         raise UsageError("--use-gpu needs Spark's GPU scheduling", received="no spark.task.resource.gpu.amount", accepted="--conf spark.task.resource.gpu.amount=1 on executors with GPUs")
 
 

@@ -17,7 +17,7 @@ from slotwise.conversion.formats import FORMATS, Answers, Converted, Files, Pixe
 from slotwise.conversion.timing import in_turn, quartiles
 from slotwise.errors import DataError
 from slotwise.feed.shards import local_shards
-from slotwise.inference.worker import SentModel, hold_to_cores
+from slotwise.inference.worker import SentModel, load_tensorflow
 from slotwise.settings.export import FormatName
 
 TIMED_BATCHES = (1, 32)
@@ -73,7 +73,7 @@ class ConvertTask:
     calibration_images: int
 
     def __call__(self, name: FormatName) -> Converted | MissingRecord:
-        cores = hold_to_cores()
+        cores = load_tensorflow()
         from slotwise.conversion.original import Original
 
         form = FORMATS[name]
@@ -118,7 +118,7 @@ class ScoreTask:
     batch_size: int
 
     def __call__(self, shard: int) -> Agreement:
-        cores = hold_to_cores()
+        cores = load_tensorflow()
         models = self.export.opened(cores)
         found = NOTHING
         for pixels, labels in self.images.shard("test", shard, self.batch_size, cores):
@@ -135,7 +135,7 @@ class TimeTask:
     rounds: int
 
     def __call__(self, _: int) -> tuple[int, dict[str, list[TimeRecord]]]:
-        cores = hold_to_cores()
+        cores = load_tensorflow()
         models = self.export.opened(cores)
         largest = max(TIMED_BATCHES)
         found = self.images.first("test", largest, cores)

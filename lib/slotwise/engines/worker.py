@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 from slotwise.contracts.job import SlotExit, TrainingJob
+from slotwise.engines import lean
 from slotwise.errors import Interrupted, SlotwiseError
 from slotwise.training.laps import Laps
 
@@ -68,7 +69,7 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
 
 def _configure(precision: str, cores: int) -> None:
     """Precision, and the threads of the feed, have to be set before TensorFlow or Keras do anything."""
-    # In this order: Triton, which Keras loads with PyTorch, crashes where TensorFlow's LLVM is loaded already.
+    lean.load()
     import keras
     import tensorflow as tf
 

@@ -10,6 +10,7 @@ from pyspark import TaskContext
 from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 
+from slotwise.engines import lean
 from slotwise.inference.model_file import ModelFile
 from slotwise.threads import thread_limits
 
@@ -36,7 +37,7 @@ class SentModel:
             DataError: it cannot be loaded.
         """
         if self.sha256 not in _loaded:
-            hold_to_cores()
+            load_tensorflow()
             # Spark's workers are forked from a process without TensorFlow, and each loads its own.
             from slotwise.inference.classifier import Classifier
 
@@ -49,11 +50,8 @@ def send(spark: SparkSession, model: ModelFile) -> SentModel:
     return SentModel(spark.sparkContext.broadcast(model.content), model.sha256, model.image_shape, tuple(model.record.class_names))
 
 
-def hold_to_cores() -> int:
-    """As many threads as the task has cores, whose number is returned: beside it other tasks keep the other cores busy.
-
-    To be called before TensorFlow is loaded, which reads this as it starts.
-    """
+def load_tensorflow() -> int:
+    """TensorFlow with as many threads as the task has cores, whose number is returned: beside it other tasks keep the other cores busy."""
     context = TaskContext.get()
     cores = context.cpus() if context else 1
     os.environ.update(
@@ -62,4 +60,5 @@ def hold_to_cores() -> int:
         **thread_limits(cores),
         TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     )
+    lean.load()  # reads the environment as it starts
     return cores

@@ -82,11 +82,12 @@ def run_all(jobs: Sequence[TrainingJob], spark: SparkSession | None = None) -> N
     if not jobs:
         return
     counts = sorted({job.settings.slots for job in jobs})
+    largest = max((job.settings for job in jobs), key=lambda settings: settings.slots)
     application = f"slotwise compare {jobs[0].model} on {' and '.join(map(str, counts))} slots"
     if spark is not None:
-        train.join_session(spark, jobs[0].settings)
-    with session.lent(spark, lambda: train.start_session(jobs[0].settings, application)) as active:
-        preflight.check_slots(active, counts[-1], jobs[0].settings.cores_per_slot)
+        train.join_session(spark, largest)
+    with session.lent(spark, lambda: train.start_session(largest, application)) as active:
+        preflight.check_slots(active, largest.slots, largest.cores_per_slot)
         for number, job in enumerate(jobs, 1):
             slots = wording.count(job.settings.slots, "slot")
             print(f"run {number} of {len(jobs)}: {job.model} on {slots}{_by(jobs, job)}, seed {job.settings.seed}", flush=True)

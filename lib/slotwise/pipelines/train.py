@@ -130,7 +130,7 @@ def start_session(settings: TrainSettings, application: str | None = None) -> Sp
         UsageError: the Spark configuration cannot work.
     """
     conf = session.effective_conf()
-    preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
+    preflight.check_conf(conf, settings)
     name = f"slotwise train {settings.model or 'a model'} on {settings.slots} slot{'s' if settings.slots > 1 else ''}"
     spark = session.start(application or name, conf, {"spark.task.cpus": str(settings.cores_per_slot)})
     if settings.model:
@@ -146,7 +146,7 @@ def join_session(spark: SparkSession, settings: TrainSettings) -> None:
     """
     conf = spark.sparkContext.getConf()
     conf.setIfMissing("spark.task.cpus", "1")  # what Spark takes where nothing is said, and a running session keeps
-    preflight.check_conf(conf, settings.cores_per_slot, settings.use_gpu)
+    preflight.check_conf(conf, settings)
     if settings.model:
         ship(spark, models.definition(settings.model))
 

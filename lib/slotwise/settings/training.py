@@ -55,6 +55,7 @@ class TrainingSettings(Settings):
     seed: int = option(7, "seed of weights, order, augmentation and dropout", accepted="a whole number from 0 to 4294967295", metavar="S", ge=0, le=2**32 - 1)
     cores_per_slot: int = option(1, "processor cores of each slot", accepted="a whole number from 1", metavar="C", ge=1)
     use_gpu: bool = option(False, "train on the GPUs that Spark assigns", accepted="true or false")
+    unencrypted_gradients: bool = option(False, "let slots exchange gradients unencrypted on a cluster that encrypts or authenticates its own traffic", accepted="true or false")
     local_cache: str | None = option(None, "directory on each executor's machine that keeps shards (default: the system's temporary directory)", accepted="a path", metavar="DIR")
     feed_memory: int = option(2048, "MiB of compressed images a slot may hold in memory; beyond it they are read from its local cache", accepted="MiB from 0", metavar="MIB", ge=0)
     checkpoint_seconds: float = option(30.0, "seconds between checkpoints within an epoch; each epoch ends with one anyway", accepted="seconds above 0", metavar="T", gt=0)
