@@ -23,9 +23,11 @@ from http_server import response, scripted
 from job_runs import PREDICT, without_java
 from records import run_record, write_model, write_run
 from slotwise import config, imaging, models, storage
+from slotwise.download.fetch import FetchOptions
 from slotwise.errors import DataError, UsageError
 from slotwise.imaging import NormalisedImage
 from slotwise.inference import model_file
+from slotwise.inference.preparation import Preparation
 from slotwise.ml import ImageClassifierModel
 from slotwise.pipelines import predict
 from slotwise.pipelines.predict import Predicted
@@ -118,6 +120,15 @@ def test_a_folder_of_good_and_bad_files(place: Path, tmp_path: Path, spark: Spar
     assert found.summary.model_seconds > 0
     assert "predict 9/9, 5 good, 4 failed" in capsys.readouterr().out
     assert [name for name in storage.children(tmp_path.as_uri()) if name != "out"] == []
+
+
+def test_a_file_that_has_gone_is_a_row(tmp_path: Path) -> None:
+    prepare = Preparation((*SIZE, 3), 10**6, FetchOptions(max_bytes=10**6), threads=1, per_host=1, source="files")
+    (tmp_path / "there.jpg").write_bytes(draw(1, 2, SIZE))
+    rows = [{"id": name, "url": (tmp_path / name).as_uri(), "size": size, "status": None, "error": None} for name, size in (("there.jpg", 500), ("gone.jpg", 500), ("large.jpg", 10**7))]
+    found = {row.id: row for row in prepare(rows)}
+    assert {name: row.status for name, row in found.items()} == {"there.jpg": None, "gone.jpg": "unreachable", "large.jpg": "too-large"}
+    assert "gone.jpg does not exist" in str(found["gone.jpg"].error)
 
 
 def test_parquet_of_bytes_by_a_grey_model(place: Path, tmp_path: Path, spark: SparkSession) -> None:

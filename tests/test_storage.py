@@ -144,7 +144,9 @@ def test_what_a_listing_names_can_be_reached(place: str) -> None:
         assert storage.is_directory(inside)
         assert storage.folders_and_files(inside) == ([], [f"{name}.JPG"])
         assert storage.read_bytes(storage.child(inside, f"{name}.JPG")) == name.encode()
-    assert sorted(storage.empty_files(place)) == sorted(storage.child(place, name) for name in files)
+    inside_too = {f"{name}/{name}.JPG": len(name.encode()) for name in names}
+    assert dict(storage.files_below(place)) == {**inside_too, **dict.fromkeys(files, 0)}
+    assert all(storage.size(storage.child(place, name)) == size for name, size in inside_too.items())
 
 
 def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
@@ -153,6 +155,11 @@ def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
     for name in ("folder", "file", "nothing"):
         (tmp_path / f"to {name}").symlink_to(tmp_path / name)
     assert storage.folders_and_files(tmp_path.as_uri()) == (["folder", "to folder"], ["file", "to file", "to nothing"])
+    (tmp_path / "folder" / "inside").write_bytes(b"12345")
+    (tmp_path / "folder" / "to itself").symlink_to(tmp_path / "folder")
+    (tmp_path / "folder" / "to above").symlink_to(tmp_path)
+    found = {"folder/inside": 5, "to folder/inside": 5, "file": 0, "to file": 0, "to nothing": 0}
+    assert dict(storage.files_below(tmp_path.as_uri())) == found
 
 
 def test_delete_takes_files_directories_and_what_is_not_there(place: str) -> None:

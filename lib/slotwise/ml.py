@@ -189,7 +189,7 @@ class ImageClassifierModel(Model, _Images, MLReadable["ImageClassifierModel"], M
             raise UsageError("The DataFrame has columns of the predictions' names already", received=", ".join(sorted(taken)), accepted="other names in predictionCol, probabilityCol and statusCol")
         with said_in_python(FrameSettings, spell=_camel):
             settings = from_arguments(FrameSettings, {"run": self._file.run, **self._settings(_READ)})
-        answer = frame.answers(dataset, self._images(dataset), self._file, settings, top_k=self.numClasses, has_urls=False)
+        answer = frame.answers(dataset, self._images(dataset), self._file, settings, top_k=self.numClasses, source="bytes")
         value = F.map_from_arrays(_array(self.record.class_names), _array(self.getOrDefault("classValues")))
         chance = F.map_from_arrays(f"{_ANSWER}.top_classes", f"{_ANSWER}.top_probabilities")
         chances = F.transform(_array(self.labels), lambda label: F.coalesce(chance[label], F.lit(0.0)))

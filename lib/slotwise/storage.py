@@ -9,8 +9,9 @@ import posixpath
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlparse
@@ -136,11 +137,24 @@ def folders_and_files(uri: str) -> tuple[list[str], list[str]]:
     return sorted(name for name, is_folder in kinds.items() if is_folder), sorted(name for name, is_folder in kinds.items() if not is_folder)
 
 
-def empty_files(uri: str) -> list[str]:
-    """URIs of the files of no bytes at any depth below a directory, sorted."""
-    fs, path = filesystem(uri)
-    found = outlast(uri, lambda: fs.find(path, detail=True))
-    return [child(uri, posixpath.relpath(name, path)) for name, info in sorted(found.items()) if info["size"] == 0]
+def files_below(uri: str) -> Iterator[tuple[str, int]]:
+    """The name below a directory, with `/` between its parts, and the bytes of each file at any depth; links are what they lead to."""
+    fs, root = filesystem(uri)
+    found = [""]
+    while found:
+        directory = found.pop()
+        place = posixpath.join(root, directory)
+        for info in sorted(outlast(uri, partial(fs.ls, place, detail=True)), key=lambda info: str(info["name"])):
+            path = info["name"].rstrip("/")
+            name = posixpath.join(directory, posixpath.basename(path))
+            if info.get("islink"):
+                if f"{os.path.realpath(place)}/".startswith(f"{os.path.realpath(path)}/"):  # a link to where it is itself would lead on for ever
+                    continue
+                info = {**info, "type": "directory" if fs.isdir(path) else "file", "size": os.path.getsize(path) if os.path.exists(path) else 0}
+            if info["type"] == "directory":
+                found.append(name)
+            else:
+                yield name, int(info["size"])
 
 
 def size(uri: str) -> int:

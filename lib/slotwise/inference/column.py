@@ -35,7 +35,7 @@ def prediction(prepare: Preparation, classify: Classification) -> Callable[[Colu
 def _row(number: int, value: Any, prepare: Preparation) -> dict[str, Any]:
     """A row of INPUT_SCHEMA, by its number in the batch."""
     row = dict.fromkeys(("url", "image", "size", "status", "error"))
-    if prepare.has_urls:
+    if prepare.source == "urls":
         url = (value or "").strip()
         return {**row, "id": str(number), "url": url} if url else {**row, "id": str(number), "status": Status.MISSING_IMAGE.value, "error": "no URL"}
     size = None if value is None else len(value)

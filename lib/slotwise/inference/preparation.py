@@ -9,10 +9,16 @@ from typing import Any, NamedTuple
 
 import urllib3
 
+from slotwise import storage
 from slotwise.contracts.catalogue import Status
+from slotwise.contracts.prediction import ImageSource
 from slotwise.download.fetch import FetchOptions, fetch, host_of, pool_manager
 from slotwise.download.polite import map_politely
+from slotwise.errors import DataError
 from slotwise.imaging import ImageFailure, normalised_jpeg
+
+# While one is decoded, others are on their way from the storage.
+_OPEN_FILES = 8
 
 
 class Prepared(NamedTuple):
@@ -34,12 +40,16 @@ class Preparation:
     threads: int
     per_host: int
     """Connections of this task to one host at a time."""
-    has_urls: bool
+    source: ImageSource
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[Prepared]:
-        """One for each row; those of URLs in the order in which these are answered."""
-        if not self.has_urls:
+        """One for each row; those of files and URLs in the order in which these are read."""
+        if self.source == "bytes":
             yield from map(self._from_bytes, rows)
+            return
+        if self.source == "files":
+            found = map_politely(self._read, rows, lambda _: "", threads=_OPEN_FILES, per_host=_OPEN_FILES)
+            yield from (self._from_file(row, content) for row, content in found)
             return
         pool = pool_manager(self.threads, self.options.allowed)
         results = map_politely(partial(self._from_url, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
@@ -56,6 +66,18 @@ class Preparation:
         if fetched.status is not None:
             return Prepared(row["id"], None, fetched.status.value, fetched.error)
         return self._from_bytes({**row, "image": fetched.body})
+
+    def _read(self, row: dict[str, Any]) -> bytes | Exception | None:
+        """A file's content; what is too large is not read at all."""
+        try:
+            return storage.read_bytes(row["url"]) if row["size"] <= self.options.max_bytes else None
+        except (DataError, OSError) as error:
+            return error
+
+    def _from_file(self, row: dict[str, Any], content: bytes | Exception | None) -> Prepared:
+        if isinstance(content, Exception):
+            return Prepared(row["id"], None, Status.UNREACHABLE.value, f"{content}"[:300])
+        return self._from_bytes({**row, "image": content})
 
     def _from_bytes(self, row: dict[str, Any]) -> Prepared:
         data, size = row["image"], row["size"]

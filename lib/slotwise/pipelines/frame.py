@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 
-from slotwise.contracts.prediction import ANSWER_SCHEMA
+from slotwise.contracts.prediction import ANSWER_SCHEMA, ImageSource
 from slotwise.download.fetch import FetchOptions
 from slotwise.errors import UsageError
 from slotwise.formats.ddl import columns_of
@@ -30,20 +30,20 @@ def predict(frame: DataFrame, settings: FrameSettings) -> DataFrame:
     """
     model = model_file.read(str(settings.run))
     top_k = classes_kept(settings, model)
-    images, has_urls = unlabelled.images_of(frame, settings)
+    images, source = unlabelled.images_of(frame, settings)
     taken = {name.lower() for name in frame.columns} & columns_of(ANSWER_SCHEMA).keys()
     if taken:
         raise UsageError("The DataFrame has columns of the predictions' names already", received=", ".join(sorted(taken)), accepted="a DataFrame in which they are renamed or dropped")
-    answer = answers(frame, images, model, settings, top_k=top_k, has_urls=has_urls)
+    answer = answers(frame, images, model, settings, top_k=top_k, source=source)
     return frame.withColumn(_ANSWER, answer).select("*", f"{_ANSWER}.*").drop(_ANSWER)
 
 
-def answers(frame: DataFrame, images: Column, model: ModelFile, settings: FrameSettings, *, top_k: int, has_urls: bool) -> Column:
+def answers(frame: DataFrame, images: Column, model: ModelFile, settings: FrameSettings, *, top_k: int, source: ImageSource) -> Column:
     """Structs of ANSWER_SCHEMA for a column of image files or URLs.
 
     How many tasks will fetch at a time is not known: each gets its core's part of the connections to one host, one at the least.
     """
     spark = frame.sparkSession
     per_host = max(1, settings.per_host // spark.sparkContext.defaultParallelism)
-    prepare = Preparation(model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, has_urls)
+    prepare = Preparation(model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, source)
     return prediction(prepare, Classification(send(spark, model), top_k, settings.batch_size))(images)

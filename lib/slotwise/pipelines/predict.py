@@ -27,9 +27,8 @@ from slotwise.sources import unlabelled
 from slotwise.sources.unlabelled import Unlabelled
 
 _TOP = 5
-# Small files come many to a task, or starting tasks would cost more than their work; rows of a Parquet are read a few at a time, as
-# each may hold an image of max_bytes.
-_READING = {**SMALL_BATCHES, "spark.sql.files.openCostInBytes": "65536", "spark.sql.parquet.columnarReaderBatchSize": "64"}
+# A few rows at a time, as each may hold an image of max_bytes.
+_READING_PARQUET = {**SMALL_BATCHES, "spark.sql.parquet.columnarReaderBatchSize": "64"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def predict(spark: SparkSession, job: PredictJob) -> Predicted:
     scratch = storage.temporary(job.settings.output)
     written = storage.join(scratch, "predictions")  # Spark's readers take the temporary name itself for hidden
     try:
-        with session.settings(spark, _READING), failed_tasks_unsaid(spark):
+        with session.settings(spark, _READING_PARQUET if job.kind == "parquet" else {}), failed_tasks_unsaid(spark):
             with session.phase(spark, "look at the input"):
                 given = unlabelled.read(spark, job.settings, job.kind)
                 number = given.rows.select("id").count()
@@ -148,9 +147,9 @@ def _classify(spark: SparkSession, job: PredictJob, given: Unlabelled, number: i
     """Writes the predictions; returns the seconds in the model, summed over tasks."""
     settings, rows = job.settings, given.rows
     tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
-    if given.has_urls:
+    if given.source != "bytes":
         rows = rows.repartition(tasks)
-    preparation = Preparation(job.model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, given.has_urls)
+    preparation = Preparation(job.model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, given.source)
     model_seconds = spark.sparkContext.accumulator(0.0)
     with reported(spark.sparkContext, "predict", number) as counters:
         task = PredictTask(preparation, Classification(send(spark, job.model), job.top_k, settings.batch_size), counters, model_seconds)

@@ -22,7 +22,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
         UsageError: as `layout_of`, or there is no image.
     """
     layout = layout_of(settings)
-    files = image_files(spark, layout.root).drop("length")
+    files = image_files(spark, layout.root)
     numbers = files.select("path").withColumn("row", F.row_number().over(Window.orderBy("path")).cast("long") - 1)
     if numbers.isEmpty():
         raise UsageError("The class folders hold no images", received=layout.root, accepted=f"files of {', '.join(ENDINGS)}")
@@ -31,18 +31,18 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 
 
 def image_files(spark: SparkSession, root: str) -> DataFrame:
-    """`path` (as Spark spells it), `length` in bytes and `content` of every image file at any depth below a directory."""
+    """`path` (as Spark spells it) and `content` of every image file at any depth below a directory."""
     patterns = ("".join(f"[{letter}{letter.upper()}]" for letter in ending) for ending in ENDINGS)
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", f"*.{{{','.join(patterns)}}}")
-    files = reader.load(storage.for_spark(root, pattern=True)).select("path", "length", "content")
+    files = reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
     # Spark's reader passes over files of no bytes; here they are rows like any other, and end as unreadable.
-    found = [uri for uri in storage.empty_files(root) if _is_visible_image(uri[len(root) + 1 :])]
-    empty = [(storage.for_spark(uri).replace("file:///", "file:/"), 0, bytearray()) for uri in found]  # as Spark spells paths
+    found = [storage.child(root, name) for name, size in storage.files_below(root) if not size and is_visible_image(name)]
+    empty = [(storage.for_spark(uri).replace("file:///", "file:/"), bytearray()) for uri in found]  # as Spark spells paths
     return files.unionByName(spark.createDataFrame(empty, files.schema)) if empty else files
 
 
-def _is_visible_image(relative: str) -> bool:
-    """Whether Spark's reader would take a file for an image: by its ending, and hidden nowhere on the way to it."""
+def is_visible_image(relative: str) -> bool:
+    """Whether a file below a directory is one of an image by its ending, and hidden nowhere on the way to it, as Spark's readers see it."""
     return is_image(relative) and not any(part.startswith((".", "_")) for part in relative.split("/"))
 
 

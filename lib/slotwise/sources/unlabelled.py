@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
-from slotwise.contracts.prediction import INPUT_SCHEMA
+from slotwise.contracts.prediction import INPUT_SCHEMA, ImageSource
 from slotwise.errors import DataError, UsageError
-from slotwise.formats.ddl import columns_of
+from slotwise.formats.ddl import arrow_schema, columns_of
 from slotwise.settings.predict import FrameSettings, InputKind, PredictSettings
 from slotwise.sources import layout, tables
-from slotwise.sources.folder import image_files, path_below
+from slotwise.sources.folder import is_visible_image
 from slotwise.sources.reading import READ_ERRORS, cause_of
 from slotwise.sources.rows import bytes_column
 
@@ -26,10 +27,10 @@ _KEYS = ("id", "path")
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Rows of INPUT_SCHEMA, and whether they have URLs in place of bytes."""
+    """Rows of INPUT_SCHEMA, and where their images are."""
 
     rows: DataFrame
-    has_urls: bool
+    source: ImageSource
 
 
 def kind_of(settings: PredictSettings) -> InputKind:
@@ -78,33 +79,35 @@ def read(spark: SparkSession, settings: PredictSettings, kind: InputKind) -> Unl
         DataError: a table cannot be read.
     """
     if kind == "images":
-        return Unlabelled(_from_files(spark, settings), False)
-    return _from_parquet(spark, settings) if kind == "parquet" else Unlabelled(_from_csv(spark, settings), True)
+        return Unlabelled(_from_files(spark, settings), "files")
+    return _from_parquet(spark, settings) if kind == "parquet" else Unlabelled(_from_csv(spark, settings), "urls")
 
 
-def images_of(frame: DataFrame, settings: FrameSettings) -> tuple[Column, bool]:
-    """The column of a DataFrame's image files or URLs, and whether it is one of URLs.
+def images_of(frame: DataFrame, settings: FrameSettings) -> tuple[Column, ImageSource]:
+    """The column of a DataFrame's image files as bytes or of URLs, and which it is.
 
     Raises:
         UsageError: there is none.
     """
     image = bytes_column(frame, (settings.image_column,)) if settings.image_column else bytes_column(frame)
     if image is not None:
-        return image, False
+        return image, "bytes"
     if settings.image_column is None and settings.url_column in frame.columns:
-        return F.col(settings.url_column).cast("string"), True
+        return F.col(settings.url_column).cast("string"), "urls"
     accepted = "--image-column, a column of bytes, or --url-column, one of URLs"
     raise UsageError(f"The DataFrame has no column of images{f' {settings.image_column!r}' if settings.image_column else ''}", received=frame.schema.simpleString(), accepted=accepted)
 
 
 def _from_files(spark: SparkSession, settings: PredictSettings) -> DataFrame:
+    """Names alone: Spark would open one file after the other, a task opens several at a time."""
     uri = str(settings.input)
-    files = image_files(spark, uri)
-    root = uri if storage.is_directory(uri) else storage.parent(uri)
-    rows = files.select(path_below(root).alias("id"), F.col("length").alias("size"), F.col("content").alias("image"), "length")
-    # A condition on the length is the reader's own: what is too large is not read at all.
-    small, large = rows.where(F.col("length") <= settings.max_bytes), rows.where(F.col("length") > settings.max_bytes)
-    return _completed(small.unionByName(large.withColumn("image", F.lit(None).cast("binary"))))
+    if storage.is_directory(uri):
+        root, files = uri, [file for file in storage.files_below(uri) if is_visible_image(file[0])]
+    else:
+        root, files = storage.parent(uri), [(storage.name(storage.filesystem(uri)[1]), storage.size(uri))]
+    names = [name for name, _ in files]
+    columns = {"id": names, "url": [storage.child(root, name) for name in names], "size": [size for _, size in files]}
+    return _completed(spark.createDataFrame(pa.table(columns, arrow_schema("id string, url string, size long"))))
 
 
 def _from_parquet(spark: SparkSession, settings: PredictSettings) -> Unlabelled:
@@ -122,11 +125,11 @@ def _from_parquet(spark: SparkSession, settings: PredictSettings) -> Unlabelled:
         accepted = "a column 'image' or 'img' of bytes, or a column of URLs that --url-column names"
         raise UsageError(f"The Parquet at {uri} has no column of images", received=", ".join(table.columns), accepted=accepted)
     if image is None:
-        return Unlabelled(_of_urls(table, F.trim(F.col(settings.url_column).cast("string")), _key(table, settings), place, F.lit(False)), True)
+        return Unlabelled(_of_urls(table, F.trim(F.col(settings.url_column).cast("string")), _key(table, settings), place, F.lit(False)), "urls")
     size = F.length(image).cast("long")
     key = _key(table, settings, _KEYS)
     rows = table.select(F.coalesce(*([key] if key is not None else []), place).alias("id"), size.alias("size"), F.when(size <= settings.max_bytes, image).alias("image"))
-    return Unlabelled(_completed(rows), False)
+    return Unlabelled(_completed(rows), "bytes")
 
 
 def _from_csv(spark: SparkSession, settings: PredictSettings) -> DataFrame:
