@@ -122,6 +122,11 @@ def test_a_folder_of_good_and_bad_files(place: Path, tmp_path: Path, spark: Spar
     assert [name for name in storage.children(tmp_path.as_uri()) if name != "out"] == []
 
 
+@pytest.mark.parametrize(("files", "cores", "tasks"), [(60_000, 2, 12), (1_000_000, 2, 100), (2_000, 2, 10), (250, 2, 2), (1, 4, 1)])
+def test_tasks_are_few_and_keep_all_cores_at_work(files: int, cores: int, tasks: int) -> None:
+    assert predict.file_tasks(files, cores) == tasks
+
+
 def test_a_file_that_has_gone_is_a_row(tmp_path: Path) -> None:
     prepare = Preparation((*SIZE, 3), 10**6, FetchOptions(max_bytes=10**6), threads=1, per_host=1, source="files")
     (tmp_path / "there.jpg").write_bytes(draw(1, 2, SIZE))

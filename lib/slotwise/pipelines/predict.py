@@ -27,6 +27,7 @@ from slotwise.sources import unlabelled
 from slotwise.sources.unlabelled import Unlabelled
 
 _TOP = 5
+_TASKS_A_CORE, _FEWEST_FILES_A_TASK, _FILES_A_TASK = 6, 200, 10_000
 # A few rows at a time, as each may hold an image of max_bytes.
 _READING_PARQUET = {**SMALL_BATCHES, "spark.sql.parquet.columnarReaderBatchSize": "64"}
 
@@ -145,8 +146,10 @@ def predict(spark: SparkSession, job: PredictJob) -> Predicted:
 
 def _classify(spark: SparkSession, job: PredictJob, given: Unlabelled, number: int, target: str) -> float:
     """Writes the predictions; returns the seconds in the model, summed over tasks."""
-    settings, rows = job.settings, given.rows
-    tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
+    settings, rows, cores = job.settings, given.rows, spark.sparkContext.defaultParallelism
+    tasks, per_host = shares(number, cores, settings.per_host)
+    if given.source == "files":
+        tasks = file_tasks(number, cores)
     if given.source != "bytes":
         rows = rows.repartition(tasks)
     preparation = Preparation(job.model.image_shape, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, given.source)
@@ -155,6 +158,15 @@ def _classify(spark: SparkSession, job: PredictJob, given: Unlabelled, number: i
         task = PredictTask(preparation, Classification(send(spark, job.model), job.top_k, settings.batch_size), counters, model_seconds)
         rows.mapInArrow(task, PREDICTION_SCHEMA).write.parquet(storage.for_spark(target))
     return float(model_seconds.value)
+
+
+def file_tasks(files: int, cores: int) -> int:
+    """A few tasks a core to keep the progress moving, each with enough files that its start and end cost little beside them.
+
+    >>> file_tasks(60_000, cores=2), file_tasks(1_000_000, cores=2), file_tasks(250, cores=2), file_tasks(1, cores=4)
+    (12, 100, 2, 1)
+    """
+    return max(min(_TASKS_A_CORE * cores, files // _FEWEST_FILES_A_TASK), files // _FILES_A_TASK, min(cores, files))
 
 
 def _counts(spark: SparkSession, written: str, expected: int) -> dict[str, int]:
