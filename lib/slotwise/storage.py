@@ -132,8 +132,7 @@ def finished(uri: str) -> list[str]:
 def folders_and_files(uri: str) -> tuple[list[str], list[str]]:
     """The names of the directories, and of all else, directly under a directory, each sorted; links are what they lead to."""
     fs, path = filesystem(uri)
-    entries = outlast(uri, lambda: fs.ls(path, detail=True))
-    kinds = {posixpath.basename(info["name"].rstrip("/")): info["type"] == "directory" or (info.get("islink") and fs.isdir(info["name"])) for info in entries}
+    kinds = {name: is_folder for name, is_folder, _ in _entries(uri, fs, path)}
     return sorted(name for name, is_folder in kinds.items() if is_folder), sorted(name for name, is_folder in kinds.items() if not is_folder)
 
 
@@ -144,17 +143,27 @@ def files_below(uri: str) -> Iterator[tuple[str, int]]:
     while found:
         directory = found.pop()
         place = posixpath.join(root, directory)
-        for info in sorted(outlast(uri, partial(fs.ls, place, detail=True)), key=lambda info: str(info["name"])):
-            path = info["name"].rstrip("/")
-            name = posixpath.join(directory, posixpath.basename(path))
-            if info.get("islink"):
-                if f"{os.path.realpath(place)}/".startswith(f"{os.path.realpath(path)}/"):  # a link to where it is itself would lead on for ever
-                    continue
-                info = {**info, "type": "directory" if fs.isdir(path) else "file", "size": os.path.getsize(path) if os.path.exists(path) else 0}
-            if info["type"] == "directory":
+        for entry, is_folder, size in sorted(_entries(uri, fs, place)):
+            name = posixpath.join(directory, entry)
+            if not is_folder:
+                yield name, size
+            elif not (is_local(uri) and _is_above(posixpath.join(place, entry), place)):
                 found.append(name)
-            else:
-                yield name, int(info["size"])
+
+
+def _entries(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> Iterator[tuple[str, bool, int]]:
+    """Name, whether it is a directory, and bytes of what is directly under a directory; links are what they lead to."""
+    for info in outlast(uri, partial(fs.ls, path, detail=True)):
+        place = info["name"].rstrip("/")
+        if info.get("islink"):
+            yield posixpath.basename(place), fs.isdir(place), os.path.getsize(place) if os.path.exists(place) else 0
+        else:
+            yield posixpath.basename(place), info["type"] == "directory", int(info["size"] or 0)
+
+
+def _is_above(link: str, directory: str) -> bool:
+    """Whether a local link leads to a directory that it is in itself, and so would lead on for ever."""
+    return f"{os.path.realpath(directory)}/".startswith(f"{os.path.realpath(link)}/")
 
 
 def size(uri: str) -> int:
