@@ -159,6 +159,24 @@ def test_one_of_two_wins_a_stale_lock(uri: str, stale: str) -> None:
     assert storage.children(storage.parent(uri)) == []
 
 
+def test_a_taking_over_that_has_just_begun_is_waited_for(uri: str) -> None:
+    storage.write_bytes(uri, LockRecord.of_this_process("killed").model_copy(update={"pid": 2**30}).content())
+    claim, faster = storage.join(storage.parent(uri), ".running.json.claim"), foreign(owner="the faster one").content()
+    storage.write_bytes(claim, b"")  # what HDFS shows of a file whose writer has not closed it
+
+    def take_over() -> None:
+        for target in (claim, uri):
+            time.sleep(RENEW / 2)
+            storage.write_bytes(target, faster)
+        storage.delete(claim)
+
+    taking_over = threading.Thread(target=take_over)
+    taking_over.start()
+    with pytest.raises(UsageError, match="held by the faster one on"):
+        RunLock(uri, "the slower one", renew_seconds=RENEW).__enter__()
+    taking_over.join()
+
+
 def test_a_taking_over_that_was_killed_is_not_in_the_way_for_ever(uri: str) -> None:
     storage.write_bytes(uri, foreign().content())
     storage.write_bytes(storage.join(storage.parent(uri), ".running.json.claim"), foreign(id="killed amid it").content())

@@ -159,15 +159,16 @@ class RunLock:
 
     def _pass_over(self, claim: str) -> None:
         """Refuses because another one is taking over; one that was killed amid that is not in the way of the next attempt."""
-        claimed = _read(claim)
+        other = None
         deadline = time.monotonic() + _WATCHED_RENEWALS * self._renew_seconds
-        while claimed is not None and _read(claim) == claimed:
-            record = _parse(claimed)
-            if time.monotonic() > deadline or (record is not None and record.surely_ended()):
+        # Gone is what ends the wait, not changed: on HDFS a claim is there, and empty, before its content is.
+        while (claimed := _read(claim)) is not None:
+            other = _parse(claimed) or other
+            if time.monotonic() > deadline or (other is not None and other.surely_ended()):
                 storage.delete(claim)
-                break
+                raise self._refusal(other)
             time.sleep(self._renew_seconds / 20)
-        raise self._refusal(_parse(_read(self.uri)) or _parse(claimed))
+        raise self._refusal(_parse(_read(self.uri)) or other)
 
     def _refusal(self, other: LockRecord | None) -> UsageError:
         return UsageError(
