@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.processes import one_core_environment, pinned
-from slotwise import storage
+from slotwise import numerics, storage
 from slotwise.contracts.job import TrainingJob, TrainingResult
 from slotwise.contracts.run import EpochRecord
 from slotwise.localcluster.processes import free_port
@@ -59,7 +59,7 @@ def run_slots(settings: TrainSettings, slots: int, place: str, *, first_core: in
 
 def _start(scratch: Path, ports: list[int], slot: int, core: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "slotwise.engines.worker", str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
-    environment = one_core_environment() | rank_environment(ports[0], slot, len(ports)) | worker_environment(ports, slot)
+    environment = one_core_environment() | numerics.environment(1) | rank_environment(ports[0], slot, len(ports)) | worker_environment(ports, slot)
     return subprocess.Popen(pinned(command, core), env=environment, stdout=subprocess.DEVNULL)
 
 

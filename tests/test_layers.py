@@ -14,7 +14,7 @@ from slotwise import models
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
 from slotwise.engines.tensorflow.step import TrainingStep
-from slotwise.engines.training_copy import SlotContext, training_copy
+from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
 from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
@@ -67,6 +67,83 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
     for name, expected, found in zip(names, *outcomes, strict=True):
         scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
         np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "strides"), [(2, 2), (3, 2), ((2, 3), (1, 2))], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_normalisation_that_pools_is_the_two_layers_of_keras(dtype: str, size: object, strides: object, padding: str) -> None:
+    pool = layers.MaxPooling2D(size, strides, padding, dtype=dtype)
+    x = drawn(6, 7, 8, 5, dtype=dtype)
+    upstream = drawn(*pool(x).shape, dtype=dtype, seed=4)
+    gamma = drawn(5, dtype=dtype, seed=5).numpy()
+    assert (gamma < 0).any()
+    assert (gamma > 0).any()
+    outcomes = []
+    for kind in (layers.BatchNormalization, SlotBatchNormalization):
+        layer = kind(dtype=dtype)
+        if kind is SlotBatchNormalization:
+            layer.context, layer.pooling = context_of(some_keys(6)), Pooling(pool.pool_size, pool.strides, padding)
+        layer.build(x.shape)
+        layer.set_weights([gamma, *(drawn(5, dtype=dtype, seed=number).numpy() ** 2 for number in range(3))])
+        apply = (lambda x, training, layer=layer: pool(layer(x, training=training))) if kind is layers.BatchNormalization else layer
+        values = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch([x, *values])
+            outputs = apply(x, training=True)
+        gradients = tape.gradient(outputs, [x, *values], upstream)
+        outcomes.append([outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, apply(x, training=False)])
+    for expected, found in zip(*outcomes, strict=True):
+        scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
+        np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=TOLERANCE[dtype])
+
+
+def test_flat_colour_pools_like_keras() -> None:
+    """Where a maximum is there several times, one of them gets the gradient, not all."""
+    x = tf.zeros([2, 4, 4, 1])
+    layer = SlotBatchNormalization()
+    layer.context, layer.pooling = context_of(some_keys(2)), Pooling((2, 2), (2, 2), "valid")
+    layer.build(x.shape)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+    gradient = tape.gradient(outputs, x, tf.constant(np.arange(8.0).reshape(2, 2, 2, 1), tf.float32)).numpy()
+    # Against the mean gradient of 28 / 32 for each value.
+    assert (np.round(gradient * np.sqrt(layer.epsilon) + 28 / 32, 4).reshape(2, 2, 2, 2, 2).max((2, 4)).ravel() == np.arange(8)).all()
+
+
+def conv_block(*rest: layers.Layer) -> keras.Model:
+    front = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()]
+    return keras.Sequential([*front, *rest, layers.Flatten(), layers.Dense(3, activation="softmax")])
+
+
+def normalised_twice() -> keras.Model:
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(inputs)
+    both = layers.Concatenate()([layers.Flatten()(layers.MaxPooling2D()(x)), layers.Flatten()(x)])
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(both))
+
+
+@pytest.mark.parametrize(
+    ("model", "pools"),
+    [
+        (conv_block(layers.MaxPooling2D(), layers.ReLU()), True),
+        (conv_block(layers.ReLU(), layers.MaxPooling2D(3, 1, "same")), True),
+        (conv_block(layers.Activation("relu"), layers.MaxPooling2D()), True),
+        (conv_block(layers.Activation("tanh"), layers.MaxPooling2D()), False),
+        (conv_block(layers.LeakyReLU(), layers.MaxPooling2D(3, 2)), True),
+        (conv_block(layers.AveragePooling2D(2)), False),
+        (normalised_twice(), False),
+    ],
+)
+def test_a_max_pooling_goes_into_the_normalisation_before_it(model: keras.Model, pools: bool) -> None:
+    model.set_weights([drawn(*weight.shape, seed=number).numpy() ** (1 + (weight.ndim == 1)) / 5 for number, weight in enumerate(model.get_weights())])
+    copy, context = training_copy(model, ALONE, FORMS)
+    assert any(getattr(layer, "pooling", None) for layer in copy.layers) == pools
+    x = drawn(5, *model.input_shape[1:])
+    np.testing.assert_allclose(tf.nn.softmax(copy(x)).numpy(), model(x).numpy(), atol=1e-6)
+    with context.samples(some_keys(5)):
+        np.testing.assert_allclose(tf.nn.softmax(copy(x, training=True)).numpy(), model(x, training=True).numpy(), atol=1e-5)
 
 
 def test_a_frozen_normalisation_stays_as_it_is() -> None:

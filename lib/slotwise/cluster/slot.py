@@ -18,12 +18,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from slotwise import storage
+from slotwise import numerics, storage
 from slotwise.cluster.cores import own_cores
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
-from slotwise.threads import thread_limits
 
 _TAIL_LINES = 100
 # A slot that only lost its peer fails later than the peer, so that Spark reports the cause and not its echo.
@@ -156,7 +155,7 @@ class _HangWatch:
 def _environment(cores: int) -> dict[str, str]:
     return {
         **os.environ,
-        **thread_limits(cores),
+        **numerics.environment(cores),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

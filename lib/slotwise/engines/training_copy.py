@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -37,6 +38,18 @@ class SlotContext:
             self.keys = None
 
 
+@dataclass(frozen=True)
+class Pooling:
+    """A two-dimensional max pooling that a batch normalisation does itself; sizes and strides are (rows, columns)."""
+
+    size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: str
+
+    def output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return tuple(keras.layers.MaxPooling2D(self.size, self.strides, self.padding).compute_output_shape(input_shape))
+
+
 def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.Model, SlotContext]:
     """A copy of a plain model for training on slots, with its final softmax left off (it gives logits).
 
@@ -53,6 +66,9 @@ def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.M
     """
     context = SlotContext(slots)
     last = _softmax_end(model)
+    # An engine whose batch normalisation can pool is spared most of its work.
+    poolings = _poolings(model) if hasattr(forms.get(keras.layers.BatchNormalization), "pooling") else {}
+    moved = {id(pooling) for pooling in poolings.values()}
     count = 0
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -61,9 +77,14 @@ def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.M
         if layer is last:
             return type(layer).from_config({**config, "activation": "linear"})
         _check(layer)
+        if id(layer) in moved:
+            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
         swapped: Any = forms.get(type(layer), type(layer)).from_config(config)
         if type(layer) in forms:
             swapped.context = context
+        if id(layer) in poolings:
+            pooling = poolings[id(layer)]
+            swapped.pooling = Pooling(pooling.pool_size, pooling.strides, pooling.padding)
         if type(layer) is keras.layers.Dropout:
             swapped.number = count = count + 1
         return swapped
@@ -71,6 +92,35 @@ def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.M
     copy = keras.models.clone_model(model, clone_function=swap, recursive=True)
     copy.set_weights(model.get_weights())
     return copy, context
+
+
+def _poolings(model: keras.Model) -> dict[int, keras.layers.MaxPooling2D]:
+    """The max pooling after each batch normalisation that feeds nothing else, by its id; a rectifier between them commutes with a maximum."""
+    found = {}
+    for layer in model._flatten_layers(include_self=False):
+        if type(layer) is keras.layers.BatchNormalization:
+            follower = _only_follower(layer)
+            if follower is not None and _is_relu(follower):
+                follower = _only_follower(follower)
+            if isinstance(follower, keras.layers.MaxPooling2D) and follower.data_format == "channels_last":
+                found[id(layer)] = follower
+    return found
+
+
+def _only_follower(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """The layer that takes all that a layer gives and nothing else, if there is one."""
+    followers = {id(node.operation): node.operation for node in layer._outbound_nodes}
+    if len(followers) != 1:
+        return None
+    (follower,) = followers.values()
+    return follower if all(parent.operation is layer for node in follower._inbound_nodes for parent in node.parent_nodes) else None
+
+
+def _is_relu(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a rectifier, all of which increase."""
+    return type(layer) in (keras.layers.ReLU, keras.layers.LeakyReLU) or (
+        type(layer) is keras.layers.Activation and layer.activation is keras.activations.relu
+    )
 
 
 def _softmax_end(model: keras.Model) -> keras.layers.Layer:

@@ -10,9 +10,9 @@ from pyspark import TaskContext
 from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 
+from slotwise import numerics
 from slotwise.engines import lean
 from slotwise.inference.model_file import ModelFile
-from slotwise.threads import thread_limits
 
 if TYPE_CHECKING:
     from slotwise.inference.classifier import Classifier
@@ -57,7 +57,7 @@ def load_tensorflow() -> int:
     os.environ.update(
         KERAS_BACKEND="tensorflow",
         CUDA_VISIBLE_DEVICES="",
-        **thread_limits(cores),
+        **numerics.environment(cores),
         TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     )
     lean.load()  # reads the environment as it starts

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from slotwise.engines.engine import Forms
-from slotwise.engines.tensorflow.normalisation import normalise
-from slotwise.engines.training_copy import HASH_MULTIPLIERS, SlotContext
+from slotwise.engines.tensorflow.normalisation import normalise, pooled
+from slotwise.engines.training_copy import HASH_MULTIPLIERS, Pooling, SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE
 
 
@@ -19,17 +19,21 @@ def presence(context: SlotContext, dtype: tf.DType) -> tf.Tensor:
 
 
 class SlotBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation whose statistics are those of the whole global batch."""
+    """Batch normalisation whose statistics are those of the whole global batch, with the max pooling that follows it."""
 
     context: SlotContext
+    pooling: Pooling | None = None
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return self.pooling.output_shape(input_shape) if self.pooling else input_shape
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not (training and self.trainable):
-            return super().call(inputs, training=False)
+            return pooled(super().call(inputs, training=False), self.pooling)
         gamma = tf.convert_to_tensor(self.gamma if self.scale else tf.ones_like(self.moving_mean))
         beta = tf.convert_to_tensor(self.beta if self.center else tf.zeros_like(self.moving_mean))
         outputs, mean, variance = normalise(
-            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype)
+            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype), self.pooling
         )
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))

@@ -1,20 +1,28 @@
-"""Batch normalisation over all slots: TensorFlow's fused kernels, with two small sums over the slots between them.
+"""Batch normalisation over all slots: a few passes over the images, with two small sums over the slots between them.
 
 Ioffe and Szegedy 2015 (https://arxiv.org/abs/1502.03167); the gradient is theirs with the sums taken over the global
-batch. The fused kernels know no double precision; there the same arithmetic is written out.
+batch. XLA makes one loop of each pass; TensorFlow's fused kernels take more time for the statistics of one slot alone, and
+twice as much for those of several.
+
+A max pooling that follows comes before the scaling, for normalising is increasing in each channel (decreasing where gamma
+is negative, so its sign goes along), which a maximum does not mind. What comes after the pooling, on the way back too,
+works on a quarter of the values then, and while the slots exchange their sums the pooling goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
+
 import tensorflow as tf
 
 from slotwise.engines.tensorflow.collective import Slots
-
-_ALL_BUT_CHANNELS = [0, 1, 2]
+from slotwise.engines.training_copy import Pooling
 
 
 def normalise(
-    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor, pooling: Pooling | None = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalises by the statistics of the global batch.
 
@@ -24,100 +32,106 @@ def normalise(
         epsilon: added to the variance.
         slots: those that share the batch; all of them call this in the same order.
         present: scalar like gamma: 1, or 0 on a slot whose inputs stand in for none and count for nothing.
+        pooling: what is done to the outputs, for inputs [local batch, height, width, channels].
 
     Returns:
-        outputs like `inputs`; mean and (biased) variance of the global batch, [channels].
+        outputs, of the inputs' shape or pooled; mean and (biased) variance of the global batch, [channels].
     """
-    rows = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
-    if slots.count == 1 and rows.dtype != tf.float64:
-        outputs, mean, variance, *_ = _fused(rows, gamma, beta, None, None, epsilon)
-        variance = _biased(variance, _count(rows, gamma.dtype))
-    else:
-        outputs, mean, variance = _normalise_over_slots(rows, gamma, beta, epsilon, slots, present)
-    return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
-
-def _normalise_over_slots(
-    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     @tf.custom_gradient
     def function(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):  # type: ignore[no-untyped-def]
+        signed = _increasing(x, gamma) if pooling else x
+        maxima = pooled(signed, pooling)
+        sign = tf.where(gamma < 0, -tf.ones_like(gamma), tf.ones_like(gamma)) if pooling else tf.ones_like(gamma)
         total, mean, variance = _global_statistics(x, slots, present)
-        outputs = _apply(x, gamma, beta, mean, variance, epsilon)
+        inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
+        outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            local_x, local_gamma, local_beta = _gradients(upstream, x, gamma, mean, variance, epsilon)
+            local_beta, with_maxima = (tf.reduce_sum(sums, 0) for sums in _gradient_sums(upstream, maxima, sign * mean))
+            local_gamma = with_maxima * sign * inverse
             all_gamma, all_beta = tf.unstack(slots.sum(tf.stack([local_gamma, local_beta])))
             # The statistics depend on x too: minus gamma / std * (mean(upstream) + xhat * mean(upstream * xhat)), linear in x.
-            inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
             slope = -present * gamma * inverse * inverse * all_gamma / total
             offset = -present * gamma * inverse * all_beta / total - slope * mean
-            return local_x + x * tf.cast(slope, x.dtype) + tf.cast(offset, x.dtype), local_gamma, local_beta
+            direct = _pooled_gradient(upstream, signed, maxima, pooling)
+            return _input_gradient(direct, x, gamma * inverse, slope, offset), local_gamma, local_beta
 
         return (outputs, mean, variance), gradient
 
-    return function(x, gamma, beta)
+    return function(inputs, gamma, beta)
 
 
 def _global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Rows of all slots together, and their mean and biased variance for each channel."""
-    count, channels = _count(x, present.dtype), x.shape[-1]
-    mean, variance = _local_statistics(x, count, present.dtype)
-    count *= present
-    sums = tf.math.multiply_no_nan(tf.concat([mean, variance + mean * mean], 0), count)
-    sums = slots.sum(tf.concat([sums, [count]], 0))
+    channels, dtype = x.shape[-1], present.dtype
+    # Differences to about the mean, and then double precision, so that a variance much smaller than the mean is not lost to rounding.
+    near = tf.reduce_mean(tf.reshape(tf.cast(x[0], dtype), [-1, channels]), 0)
+    off, squares = (tf.cast(tf.reduce_sum(sums, 0), tf.float64) for sums in _statistics_sums(x, near))
+    count, near = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float64), tf.cast(near, tf.float64)
+    local = tf.concat([off + count * near, squares + near * (2.0 * off + count * near), [count]], 0)
+    sums = slots.sum(tf.math.multiply_no_nan(local, tf.cast(present, tf.float64)))
     total = sums[-1]
     mean = sums[:channels] / total
-    return total, mean, tf.maximum(sums[channels:-1] / total - mean * mean, 0.0)
+    variance = tf.maximum(sums[channels:-1] / total - mean * mean, 0.0)
+    return tf.cast(total, dtype), tf.cast(mean, dtype), tf.cast(variance, dtype)
 
 
-def _local_statistics(x: tf.Tensor, count: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-    if x.dtype == tf.float64:
-        mean = tf.reduce_mean(x, _ALL_BUT_CHANNELS)
-        return mean, tf.reduce_mean(tf.math.squared_difference(x, mean), _ALL_BUT_CHANNELS)
-    ones, zeros = tf.ones([x.shape[-1]], dtype), tf.zeros([x.shape[-1]], dtype)
-    _, mean, variance, *_ = _fused(x, ones, zeros, None, None, 0.001)
-    return mean, _biased(variance, count)
+def _increasing(x: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+    """x, with its sign changed in the channels whose gamma is negative, which most models never have."""
+    sign = tf.cast(tf.where(gamma < 0, -tf.ones_like(gamma), tf.ones_like(gamma)), x.dtype)
+    return tf.cond(tf.reduce_any(gamma < 0), lambda: x * sign, lambda: x)
 
 
-def _apply(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, epsilon: float) -> tf.Tensor:
-    if x.dtype == tf.float64:
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, tf.constant(epsilon, tf.float64))
-    return _fused(x, gamma, beta, mean, variance, epsilon)[0]
+def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Has XLA compile a function, on CPUs: on GPUs it wants NVIDIA's compiler at hand, which TensorFlow does not bring."""
+
+    @cache
+    def compiled() -> Callable[..., Any]:
+        return tf.function(function, jit_compile=not tf.config.list_physical_devices("GPU"), autograph=False)
+
+    return wraps(function)(lambda *tensors: compiled()(*tensors))
 
 
-def _gradients(
-    upstream: tf.Tensor, x: tf.Tensor, gamma: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """This slot's gradients of inputs, gamma and beta with the statistics held fixed."""
-    if x.dtype == tf.float64:
-        inverse = tf.math.rsqrt(variance + tf.constant(epsilon, tf.float64))
-        local_gamma = tf.reduce_sum(upstream * (x - mean), _ALL_BUT_CHANNELS) * inverse
-        return upstream * (gamma * inverse), local_gamma, tf.reduce_sum(upstream, _ALL_BUT_CHANNELS)
-    unused = tf.zeros([0], mean.dtype)
-    gradients = tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=upstream, x=x, scale=gamma, reserve_space_1=mean, reserve_space_2=variance, reserve_space_3=unused, epsilon=epsilon, is_training=False
+def _in_rows(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """[rows, width, channels]: sums over the first axis are quick, and short enough to round little."""
+    width = x.shape[-2] if x.shape.rank > 2 else 1
+    return tf.cast(tf.reshape(x, [-1, width, x.shape[-1]]), dtype)
+
+
+@_one_loop
+def _statistics_sums(x: tf.Tensor, near: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums of x - near and of its square, [width, channels]."""
+    off = _in_rows(x, near.dtype) - near
+    return tf.reduce_sum(off, 0), tf.reduce_sum(off * off, 0)
+
+
+@_one_loop
+def _gradient_sums(upstream: tf.Tensor, x: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums of upstream and of upstream * (x - mean), [width, channels]."""
+    rows = _in_rows(upstream, mean.dtype)
+    return tf.reduce_sum(rows, 0), tf.reduce_sum(rows * (_in_rows(x, mean.dtype) - mean), 0)
+
+
+@_one_loop
+def _linear(x: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(x, slope.dtype) * slope + offset, x.dtype)
+
+
+@_one_loop
+def _input_gradient(upstream: tf.Tensor, x: tf.Tensor, scale: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(upstream, scale.dtype) * scale + tf.cast(x, scale.dtype) * slope + offset, x.dtype)
+
+
+def pooled(x: tf.Tensor, pooling: Pooling | None) -> tf.Tensor:
+    """Images after a pooling, if there is one."""
+    return tf.nn.max_pool2d(x, pooling.size, pooling.strides, pooling.padding.upper()) if pooling else x
+
+
+def _pooled_gradient(upstream: tf.Tensor, x: tf.Tensor, maxima: tf.Tensor, pooling: Pooling | None) -> tf.Tensor:
+    """The gradient of x, from that of its maxima."""
+    if pooling is None:
+        return upstream
+    return tf.raw_ops.MaxPoolGrad(
+        orig_input=x, orig_output=maxima, grad=upstream, ksize=[1, *pooling.size, 1], strides=[1, *pooling.strides, 1], padding=pooling.padding.upper()
     )  # fmt: skip
-    return gradients[0], gradients[1], gradients[2]
-
-
-def _fused(
-    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, mean: tf.Tensor | None, variance: tf.Tensor | None, epsilon: float
-) -> tuple[tf.Tensor, ...]:
-    """The fused kernel: with the given statistics, or with the batch's own where they are None."""
-    none = tf.zeros([0], gamma.dtype)
-    training = mean is None
-    return tuple(
-        tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=gamma, offset=beta, mean=none if training else mean, variance=none if training else variance, epsilon=epsilon, is_training=training
-        )
-    )  # fmt: skip
-
-
-def _count(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    return tf.cast(tf.shape(x)[0], dtype)
-
-
-def _biased(variance: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """The kernel gives the unbiased variance, for moving averages; Keras's moving averages take the biased one."""
-    return variance * (tf.maximum(count, 2.0) - 1.0) / tf.maximum(count, 2.0)
