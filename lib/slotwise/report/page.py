@@ -55,7 +55,7 @@ def figure_svg(figure: Figure, *, label: str = "") -> str:
     stream = io.StringIO()
     FigureCanvasSVG(figure)
     with matplotlib.rc_context(_SVG_STYLE):
-        figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     svg = text[text.index("<svg") :]
     svg = re.sub(r"font: (\d+(?:\.\d+)?px) [^;\"]*", r"font-size: \1", svg)
