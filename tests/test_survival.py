@@ -88,7 +88,7 @@ def test_a_run_whose_driver_ends_is_resumed_on_any_number_of_slots(cluster: Loca
     assert "error: The training was stopped as asked; a checkpoint holds everything up to epoch " in ended.output
     assert f"Go on with --resume --run {run}" in ended.output
     assert "Traceback" not in ended.output
-    resumed = faults.train(cluster.master, [*flags, "--slots", "1", "--resume"], options=LIGHT_JAVA)
+    resumed = faults.train(cluster.master, [*flags, "--slots", "1", "--resume"], options=[*LIGHT_JAVA, "--conf", "spark.cores.max=1"])
     assert resumed.driver.returncode == 0, resumed.output
     record = runs.load(run)
     assert (len(record.epochs), record.slots, str(record.audit)) == (EPOCHS, 1, AUDIT)

@@ -55,6 +55,10 @@ def figure_svg(figure: Figure, *, label: str = "") -> str:
     stream = io.StringIO()
     FigureCanvasSVG(figure)
     with matplotlib.rc_context(_SVG_STYLE):
+        if layout := figure.get_layout_engine():
+            # Once for good: matplotlib draws a figure twice for whose layout it cares itself.
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     svg = text[text.index("<svg") :]
