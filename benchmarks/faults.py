@@ -81,7 +81,7 @@ def train(
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)
         reader.start()
-        deadline = time.monotonic() + _LIMIT_SECONDS
+        deadline = time.monotonic() + _LIMIT_SECONDS * max(1, len(due))
         try:
             while reader.is_alive() and time.monotonic() < deadline:
                 said = training.time_of(due[0].when) if due else None

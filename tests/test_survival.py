@@ -19,7 +19,7 @@ from slotwise.contracts.run import RunRecord
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.training.checkpoints import weight_difference
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 EPOCHS = 16
 # Struck once each of these epochs is over; enough are left that the run is still training then.
