@@ -25,15 +25,15 @@ $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh | $(VENV)/.m
 	bash conf/link-spark.sh $(VENV)
 	touch $@
 
+# None of these packages is in the other lock: unpacked beside the others, as make test does, they cost a minute or two less.
+$(VENV)/.torch-files: requirements-torch.lock | $(VENV)/.made
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.lock
+	touch $@
+
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
 $(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready | $(VENV)/.torch-files
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
-	touch $@
-
-# None of these packages is in the other lock: unpacked beside the others, as make test does, they cost a minute or two less.
-$(VENV)/.torch-files: requirements-torch.lock | $(VENV)/.made
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.lock
 	touch $@
 
 java:            ## Java 17 or later, by apt where that is possible
