@@ -14,25 +14,17 @@ help:            ## this list
 
 setup: java $(VENV)/.ready  ## the environment in .venv, from the lock; Java 17 if it can be installed
 
-$(VENV)/.made:
+$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
 	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv $(VENV)
-	touch $@
-
-$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh | $(VENV)/.made
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	bash conf/link-spark.sh $(VENV)
 	touch $@
 
-# None of these packages is in the other lock: unpacked beside the others, as make test does, they cost a minute or two less.
-$(VENV)/.torch-files: requirements-torch.lock | $(VENV)/.made
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.lock
-	touch $@
-
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
-$(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready | $(VENV)/.torch-files
+$(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
 	touch $@
 
@@ -43,10 +35,9 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/prepare.py --overwrite
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
-test: java       ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync $(VENV)/.torch-files $(VENV)/.ready
-	@$(MAKE) --no-print-directory torch
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint $(VENV)/.java-classes.jsa
+test: setup      ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync torch $(VENV)/.java-classes.jsa
+	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/.java-classes.jsa: $(VENV)/.ready
