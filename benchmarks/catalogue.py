@@ -22,8 +22,8 @@ def main(table: str) -> tuple[float, int]:
     with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
         settings = PrepareSettings(source="covers", input=table, dataset=Path(directory, "dataset").as_uri()).resolved()
         with prepare.start_session(settings) as spark:
-            rows, _, classes = prepare.choose(spark, settings, Path(directory).as_uri())
-            found = explore(rows, spark.createDataFrame([], GATHERED_SCHEMA), classes=classes)
+            chosen = prepare.choose(spark, settings, Path(directory).as_uri())
+            found = explore(chosen.rows, spark.createDataFrame([], GATHERED_SCHEMA), classes=chosen.classes)
             seconds = time.monotonic() - began
             runtime = spark._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
             runtime.gc()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.submit import SPARK_SUBMIT
 
@@ -51,6 +52,15 @@ class Training:
 Fault = Callable[[Training, int], None]
 
 
+class Strike(NamedTuple):
+    """A fault done to a slot, `delay` seconds after the first line that matches `when`."""
+
+    fault: Fault
+    slot: int = 1
+    when: str = ""
+    delay: float = 0.0
+
+
 def train(
     master: str,
     flags: Sequence[str],
@@ -60,21 +70,25 @@ def train(
     slot: int = 1,
     when: str = "",
     delay: float = 0.0,
+    then: Sequence[Strike] = (),
     options: Sequence[str] = (),
 ) -> Training:
-    """Trains by spark-submit, or runs another job that does, with options of its own, to the end; strikes `slot` with a fault `delay` seconds after the first line that matches `when`."""
+    """Trains by spark-submit, or runs another job that does, with options of its own, to the end; strikes `slot` with a fault `delay` seconds
+    after the first line that matches `when`, and then strikes again, each time after the one before."""
+    due = [*([Strike(fault, slot, when, delay)] if fault else []), *then]
     command = [SPARK_SUBMIT, "--master", master, *options, job, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)
         reader.start()
-        deadline = time.monotonic() + _LIMIT_SECONDS
+        deadline = time.monotonic() + _LIMIT_SECONDS * max(1, len(due))
         try:
             while reader.is_alive() and time.monotonic() < deadline:
-                due = training.time_of(when) if fault and training.struck is None else None
-                if fault and due is not None and time.monotonic() >= due + delay:
+                said = training.time_of(due[0].when) if due else None
+                if said is not None and time.monotonic() >= said + due[0].delay:
+                    strike = due.pop(0)
                     training.struck = time.monotonic()
-                    fault(training, slot)
+                    strike.fault(training, strike.slot)
                 reader.join(0.02)
             driver.wait(max(deadline - time.monotonic(), 1))
         finally:

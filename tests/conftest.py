@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 import java_classes
 from slotwise import storage
+from slotwise.localcluster import hadoop
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
 from slotwise.localcluster.spark import LIGHT
@@ -42,8 +43,8 @@ SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Of several processes none is to be left with the longest files when the others have finished.
 _LONGEST_FIRST = (
-    "test_survival", "test_tune", "test_readme", "test_prepare_job", "test_studies", "test_train_refusals", "test_checkpoints", "test_torch_engine",
-    "test_invariance", "test_outage", "test_compare_job", "test_train_job",
+    "test_readme", "test_tune", "test_prepare_job", "test_survival", "test_studies", "test_train_job", "test_torch_engine", "test_invariance",
+    "test_checkpoints", "test_export_model", "test_api", "test_predict", "test_compare_job", "test_train_refusals", "test_outage",
 )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """HDFS, Spark master, two workers of one core and a History Server, started for the first test that asks.
+    """HDFS, Spark master and two workers of one core, started for the first test that asks; a History Server with the first that asks for `history`.
 
     `SLOTWISE_CLUSTER` names its directory from then on, so that jobs the tests submit leave their event logs on its HDFS.
     """
@@ -68,9 +69,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         patch.setenv("SPARK_DAEMON_CLASSPATH", java_classes.CLASS_PATH)
         for server in ("MASTER", "WORKER", "HISTORY"):
             patch.setenv(f"SPARK_{server}_OPTS", " ".join(java_classes.options()))
-        with LocalCluster(directory) as started:
+        started = LocalCluster(directory)
+        try:
+            hadoop.format_namenode(started.directory)
+            for part in started.parts:
+                if part != "history":  # it reads the log of every application
+                    started.start_part(part)
+            storage.make_directory(started.event_logs)
             patch.setenv(DIRECTORY_VARIABLE, str(started.directory))
             yield started
+        finally:
+            started.stop()
 
 
 @pytest.fixture
@@ -192,4 +201,5 @@ class History:
 
 @pytest.fixture(scope="session")
 def history(cluster: LocalCluster) -> History:
+    cluster.start_part("history")
     return History(cluster.state.history)

@@ -10,8 +10,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerContext
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.popen_forkserver import Popen
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
 
 _MODULES = ("lean_tensorflow", "slotwise.engines.loop", *(f"slotwise.pipelines.{name}" for name in ("prepare", "train", "compare", "study", "predict", "evaluate", "tune", "convert")))
 
@@ -21,6 +25,21 @@ def context() -> ForkServerContext:
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(list(_MODULES))
     return found
+
+
+_TORCH = forkserver.ForkServer()
+_TORCH.set_forkserver_preload(["lean_tensorflow", "slotwise.engines.torch.connection", "slotwise.engines.torch.step", "slotwise.engines.loop"])
+
+
+class TorchProcess(ForkServerProcess):
+    """A new process forked from another server, in which Keras was imported for PyTorch: it takes one backend for good."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802, multiprocessing's own name
+        # The server looks for modules where its environment says.
+        found = {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])}
+        with mock.patch.dict(os.environ, found), mock.patch.object(forkserver, "connect_to_new_process", _TORCH.connect_to_new_process):
+            return Popen(process_obj)
 
 
 def run_program(program: str, arguments: Sequence[str], *, cwd: Path, environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:

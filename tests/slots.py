@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +64,7 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         logs = [Path(scratch) / f"log-{slot}" for slot in range(len(outcomes))]
         processes = []
         for slot, (outcome, log) in enumerate(zip(outcomes, logs, strict=True)):
-            process = _context(job.settings.engine).Process(target=_train, args=(str(job_file), str(outcome), str(log), os.getcwd(), _environment(addresses, slot)))
+            process = _process(job.settings.engine)(target=_train, args=(str(job_file), str(outcome), str(log), os.getcwd(), _environment(addresses, slot)))
             process.start()
             stack.callback(process.join)
             stack.callback(process.kill)
@@ -78,14 +77,9 @@ def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> li
         ]
 
 
-def _context(engine: str) -> SpawnContext | ForkServerContext:
-    """New processes for an engine: TensorFlow's are forked from one that has imported it, which saves most of their time.
-
-    PyTorch's are not: Keras has to be imported before TensorFlow there.
-    """
-    if engine == "torch":
-        return multiprocessing.get_context("spawn")
-    return preloaded.context()
+def _process(engine: str) -> type[ForkServerProcess]:
+    """New processes for an engine, forked from one that has imported it, which saves most of their time."""
+    return preloaded.TorchProcess if engine == "torch" else preloaded.context().Process
 
 
 def _train(job_file: str, outcome: str, log: str, directory: str, environment: dict[str, str]) -> None:
@@ -126,7 +120,7 @@ def largest_difference(job: TrainingJob, other: TrainingJob) -> float:
     return weight_difference(job.run, other.run)
 
 
-def _wait(process: SpawnProcess | ForkServerProcess, deadline: float) -> int:
+def _wait(process: ForkServerProcess, deadline: float) -> int:
     process.join(max(deadline - time.monotonic(), 0.1))
     if process.exitcode is None:
         process.kill()

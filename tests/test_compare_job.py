@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from pyspark.sql import SparkSession
 
 from job_runs import COMPARE, put, tiny_dataset, without_java
 from records import run_record, write_run
-from slotwise import storage
+from slotwise import config, storage
 from slotwise.contracts import run as runs
 from slotwise.contracts.comparison import ComparisonRecord
+from slotwise.errors import UsageError
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.pipelines import compare
+from slotwise.settings.compare import CompareSettings
 
 if TYPE_CHECKING:
     from conftest import History, SparkSubmit
@@ -98,9 +102,9 @@ def test_without_arguments_the_default_workspace_is_compared(tmp_path: Path, spa
     assert content["command"] == "spark-submit jobs/compare.py"
     assert "left out: " in done.stdout
     assert "/runs/longer: batch_size 4096 instead of " in done.stdout
-    again = spark_submit(COMPARE, cwd=tmp_path)
+    again = without_java(COMPARE, cwd=tmp_path)
     assert again.returncode == 2
-    assert "There is a comparison already" in again.stdout
+    assert "There is a comparison already" in again.stderr
 
 
 @pytest.fixture
@@ -142,10 +146,8 @@ def test_refused_before_anything_is_done(arguments: str, exit_code: int, says: t
     assert (place / "earlier" / "runs" / "tensorflow-1slot-1" / "run.json").exists()
 
 
-def test_asks_for_the_most_slots_before_the_first_run(place: Path, spark_submit: SparkSubmit) -> None:
-    done = spark_submit("--master", "local[1]", COMPARE, "--dataset", "tiny", "--slots", "1,2", "--batch-size", "16", cwd=place)
-    assert done.returncode == 2
-    assert "The cluster has 1 slot of 1 core" in done.stdout
-    assert "Received: --slots 2" in done.stdout
-    assert not (place / "workspace" / "comparison").exists()
-    assert "Traceback" not in done.stdout + done.stderr
+def test_asks_for_the_most_slots_before_the_first_run(place: Path, spark: SparkSession) -> None:
+    settings = config.load(CompareSettings, ["--dataset", str(place / "tiny"), "--slots", "1,3", "--batch-size", "16", "--output", str(place / "new")])
+    with pytest.raises(UsageError, match=r"The cluster has 2 slots of 1 core .*Received: --slots 3"):
+        compare.run_all(compare.check(settings), spark)
+    assert not (place / "new").exists()

@@ -115,7 +115,7 @@ def test_bytes_are_normalised_once(spark: SparkSession, tmp_path: Path) -> None:
     rows = [("a", "cat", "train", good), ("b", "dog", "test", b"<html>"), ("c", "cat", None, good + bytes(60_000)), ("d", "cat", None, None), ("e", "cat", None, good)]
     frame = spark.createDataFrame([(row_id, label, split, bytearray(data) if data is not None else None) for row_id, label, split, data in rows], "id string, label string, split string, image binary")
     before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
-    table = gather_bytes(spark, frame, settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
+    table = gather_bytes(spark, frame, len(rows), settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
     found = {row["id"]: row for row in table.collect()}
     assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == before
     assert table.columns == COLUMNS

@@ -22,10 +22,11 @@ def fed(job: TrainingJob, epoch: int) -> list[tuple[int, int, int]]:
 
 
 # 193 samples in 8 shards and 3 a shard and step: the last step has one sample, so all slots but one are without any.
+# That `simple` on 2 slots is the same as on 1 is seen in test_survival.
 @pytest.mark.parametrize(
     ("engine", "model", "image_size", "counts", "slots"),
     [
-        ("tensorflow", "simple", (32, 32), (193, 45, 45), (2, 3)),
+        ("tensorflow", "simple", (32, 32), (193, 45, 45), (3,)),
         ("tensorflow", "covers", (48, 40), (123, 30, 30), (2, 3)),
         ("torch", "simple", (32, 32), (193, 45, 45), (3,)),
         ("torch", "covers", (48, 40), (123, 30, 30), (2,)),

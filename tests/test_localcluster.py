@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import History
 from slotwise import storage
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
@@ -48,7 +49,7 @@ def command(*arguments: str) -> str:
     return done.stdout
 
 
-def test_every_server_answers_on_loopback(cluster: LocalCluster) -> None:
+def test_every_server_answers_on_loopback(cluster: LocalCluster, history: History) -> None:
     state = cluster.state
     assert set(state.pids) == {"namenode", "datanode", "master", "worker-1", "worker-2", "history"}
     master = fetch_json(f"{state.master_ui}/json/")

@@ -44,12 +44,17 @@ def file(hdfs: str) -> str:
     return uri
 
 
-def test_each_operation_waits_for_the_namenode(cluster: LocalCluster, hdfs: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_operation_and_a_lock_outlast_an_outage(cluster: LocalCluster, hdfs: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     source.write_bytes(CONTENT)
     moved, written, uploaded, made, created = (storage.join(hdfs, "new", name) for name in ("moved", "written", "uploaded", "made", "created"))
     other = storage.join(hdfs, "other")
     storage.write_bytes(other, b"other")
+    lock_record = storage.join(hdfs, "run", "running.json")
+
+    def renewed() -> LockRecord:
+        return LockRecord.model_validate_json(storage.read_bytes(lock_record))
+
     operations: dict[str, Callable[[], object]] = {
         "write": lambda: storage.write_bytes(written, CONTENT),
         "upload": lambda: storage.upload(str(source), uploaded),
@@ -59,19 +64,27 @@ def test_each_operation_waits_for_the_namenode(cluster: LocalCluster, hdfs: str,
         "directory": lambda: storage.make_directory(made),
         "create": lambda: storage.create_exclusively(created, CONTENT),
     }
-    with ThreadPoolExecutor(len(operations)) as pool:
+    with RunLock(lock_record, "at work", renew_seconds=0.5) as lock, ThreadPoolExecutor(len(operations)) as pool:
+        held = renewed().id
         with away(cluster, "namenode"):
             begun = {name: pool.submit(operation) for name, operation in operations.items()}
             time.sleep(8)
             assert not any(future.done() for future in begun.values())
         results = {name: future.result(timeout=60) for name, future in begun.items()}
+        back, deadline = renewed(), time.monotonic() + 30
+        while renewed().renewed <= back.renewed:
+            assert time.monotonic() < deadline, "the lock is not renewed any more"
+            time.sleep(0.2)
+        assert renewed().id == held
+        assert not lock.lost
+    assert not storage.exists(lock_record)
     assert results["read"] == CONTENT
     assert results["create"] is True
     assert storage.read_bytes(written) == storage.read_bytes(uploaded) == storage.read_bytes(created) == CONTENT
     assert (tmp_path / "target").read_bytes() == CONTENT
     assert storage.read_bytes(moved) == b"other"
     assert storage.children(storage.join(hdfs, "new")) == ["created", "made", "moved", "uploaded", "written"]
-    assert storage.children(hdfs) == ["file", "new"]
+    assert storage.children(hdfs) == ["file", "new", "run"]
     said = capsys.readouterr().out
     assert f"storage {cluster.hdfs} is away (Connection refused" in said
     assert f"storage {cluster.hdfs} is back after" in said
@@ -156,17 +169,3 @@ def test_a_damaged_block_is_a_data_error_and_soon(cluster: LocalCluster, hdfs: s
         with pytest.raises(DataError, match=r"No replica of a block of hdfs://.*/damaged can be read"):
             read(uri)
     assert time.monotonic() - begun < 15
-
-
-def test_a_lock_outlasts_an_outage(cluster: LocalCluster, hdfs: str) -> None:
-    uri = storage.join(hdfs, "run", "running.json")
-    with RunLock(uri, "at work", renew_seconds=0.5) as lock:
-        before = LockRecord.model_validate_json(storage.read_bytes(uri))
-        with away(cluster, "namenode"):
-            time.sleep(4)
-        time.sleep(5)
-        after = LockRecord.model_validate_json(storage.read_bytes(uri))
-        assert after.id == before.id
-        assert after.renewed > before.renewed
-        assert not lock.lost
-    assert not storage.exists(uri)

@@ -15,12 +15,14 @@ import pytest
 from benchmarks import results
 from pyspark.sql import SparkSession
 
-from conftest import SparkSubmit
+from conftest import History, SparkSubmit
 from datasets import write_folder
 from job_runs import SETTINGS
+from prepared import check_faults, check_sums, leftovers, rows_of, samples_in
 from slotwise import config, storage
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts import run as runs
+from slotwise.contracts.catalogue import SPLITS
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.pipelines import compare, prepare, train
 
@@ -57,6 +59,7 @@ def test_the_laptop_lines_end_in_a_comparison(readme: str, checkout: Path, spark
     for arguments in _commands(readme, "On a laptop"):
         done = spark_submit(*arguments, cwd=checkout)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert "prepare" not in arguments[0] or " WARN " not in done.stderr
     (audit,) = re.findall(r"^\.venv/bin/python (jobs/audit.*)$", readme, re.MULTILINE)
     audited = subprocess.run([sys.executable, *shlex.split(audit)], cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
     assert audited.stdout.endswith("each of 720 ids exactly once in each of 8 epochs\n"), audited.stdout + audited.stderr
@@ -74,7 +77,8 @@ def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, tmp_path: Pat
     """In the tests' own session: that spark-submit takes such lines is seen above and below."""
     for split, file in (("train", "train-00000-of-00005.parquet"), ("test", "test-00000-of-00001.parquet")):
         part = tmp_path / f"{split}.parquet"
-        pq.write_table(pq.read_table(shared_data / "cifar10" / file).slice(0, 150), part)
+        table = pq.read_table(shared_data / "cifar10" / file).slice(0, 150)
+        pq.write_table(table, part)
         storage.upload(str(part), f"{hdfs}/input/cifar10/{split}.parquet")
     jobs = []
     for words in _commands(readme, "All 60,000 images of CIFAR-10 on `make cluster`"):
@@ -84,6 +88,11 @@ def test_the_measured_lines_work_on_a_part_of_cifar10(readme: str, tmp_path: Pat
         settings = config.load(SETTINGS[jobs[-1]], [word.replace("$H", hdfs) for word in words[program + 1 :]] + shorter)
         _RUN[jobs[-1]](settings, spark)
     assert jobs == ["prepare", "train_distributed", "train_distributed", "compare"]
+    dataset = f"{hdfs}/datasets/cifar10"
+    record = datasets.load(dataset)
+    check_sums(record, dataset, rows_of(dataset, tmp_path))
+    assert record.accounting.rows == record.accounting.used + record.accounting.set_aside.get("identical-image", 0) == 300
+    assert samples_in(dataset, record, "test", tmp_path) == {row["image"]: row["label_name"] for row in table.to_pylist()}
     comparison = storage.read_json(f"{hdfs}/comparison-cifar10/comparison.json")
     assert [row["slots"] for row in comparison["rows"]] == [1, 2]
 
@@ -104,7 +113,7 @@ def test_a_folder_and_a_model_of_ones_own_train_on_two_slots(readme: str, checko
 
 
 @pytest.mark.cluster
-def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: LocalCluster, spark_submit: SparkSubmit) -> None:
+def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: LocalCluster, spark_submit: SparkSubmit, history: History) -> None:
     commands = _commands(readme, "On standalone Spark and HDFS.")
     assert len(commands) == 3
     for arguments in commands:
@@ -115,9 +124,30 @@ def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: Lo
             local += ["--classes", "4", "--per-class", "25"]
         done = spark_submit(*local, cwd=checkout)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        if "jobs/prepare.py" in local:
+            check_demo(f"{cluster.hdfs}/datasets", done, checkout)
     placed = {slot.executor for slot in runs.load(f"{cluster.hdfs}/runs/demo").placement}
     assert len(placed) == 2
     assert storage.exists(f"{cluster.hdfs}/comparison/comparison.json")
+    stages = {stage["name"] for stage in history.stages(history.application("slotwise prepare demo")["id"])}
+    assert {"read catalogue", "choose candidates", "download images", "explore images", "balance classes", "write tfrecord shards"} <= stages
+    assert not [name for name in stages if re.search(r":\d+$", name)], "a stage is named after a line of code"
+
+
+def check_demo(parent: str, done: subprocess.CompletedProcess[str], scratch: Path) -> None:
+    """The demo of 4 classes and 25 images each, below a directory on HDFS, is whole, and says so."""
+    assert " WARN " not in done.stderr
+    dataset = f"{parent}/demo"
+    record, rows = datasets.load(dataset), rows_of(dataset, scratch)
+    check_sums(record, dataset, rows)
+    assert {name for name in storage.children(dataset) if not name.startswith("_")} == {"dataset.json", "explore", "rows", *SPLITS}
+    assert "report.html" in storage.children(f"{dataset}/explore")
+    assert storage.read_json(f"{dataset}/explore/explore.json")
+    assert leftovers(parent) == []
+    assert record.classes == ["Fiction", "History", "Juvenile Fiction", "Religion"]
+    assert [record.splits[split].class_counts for split in SPLITS] == [[15] * 4, [5] * 4, [5] * 4]
+    assert f"{len(rows):,} rows = {record.accounting.used:,} used + {record.accounting.spare:,} spare" in done.stdout
+    check_faults(rows, storage.read_bytes(f"{parent}/.demo/books-4-25-7.csv.gz"))
 
 
 def test_every_job_line_is_accepted(readme: str) -> None:

@@ -82,7 +82,7 @@ def two_slots(cluster: LocalCluster, dataset: str, spark_submit: SparkSubmit) ->
 @pytest.fixture(scope="module")
 def resumed(cluster: LocalCluster, dataset: str, two_slots: Trained, spark_submit: SparkSubmit) -> Trained:
     """The same run, gone on with on one slot."""
-    output = spark_submit("--master", cluster.master, TRAIN, "--dataset", dataset, "--run", two_slots.run, "--resume", "--slots", "1", "--epochs", "3", "--batch-size", "16")
+    output = spark_submit("--master", cluster.master, "--conf", "spark.cores.max=1", TRAIN, "--dataset", dataset, "--run", two_slots.run, "--resume", "--slots", "1", "--epochs", "3", "--batch-size", "16")
     assert output.returncode == 0, output.stdout + output.stderr
     return Trained(two_slots.run, runs.load(two_slots.run), output)
 

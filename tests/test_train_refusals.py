@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from pyspark import SparkConf
+from pyspark.sql import SparkSession
 
 from job_runs import SHARDS, TRAIN, edit_record, flip_a_bit, make_undecodable, tiny_dataset, without_java
 from slotwise.cluster import preflight
-from slotwise.errors import UsageError
+from slotwise.errors import SlotwiseError, UsageError
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.pipelines import train
 from slotwise.settings.train import TrainSettings
 
 if TYPE_CHECKING:
@@ -107,12 +109,11 @@ def test_a_good_call_would_have_started_spark(bench: Path) -> None:
     assert "error: The" not in done.stderr
 
 
-def test_more_slots_than_a_local_master_has(tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:
-    done = spark_submit("--master", "local[2]", TRAIN, "--dataset", str(tiny), "--run", "new", "--slots", "3", "--batch-size", "16", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "The cluster has 2 slots of 1 core (driver with 2 cores). Received: --slots 3." in done.stdout
-    assert "--slots up to 2, or spark-submit --master 'local[3]'" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+def test_more_slots_than_a_local_master_has(tiny: Path, tmp_path: Path, spark: SparkSession) -> None:
+    with pytest.raises(UsageError) as refused:
+        train.run(TrainSettings(dataset=str(tiny), run=str(tmp_path / "new"), slots=3, batch_size=16), spark)
+    assert "The cluster has 2 slots of 1 core (driver with 2 cores). Received: --slots 3." in str(refused.value)
+    assert "--slots up to 2, or spark-submit --master 'local[3]'" in str(refused.value)
     assert not (tmp_path / "new").exists()
 
 
@@ -134,11 +135,18 @@ SPARK_SETTINGS = {
 
 
 @pytest.mark.parametrize(("setting", "accepted"), SPARK_SETTINGS.values(), ids=SPARK_SETTINGS.keys())
-def test_spark_settings_that_cannot_work(setting: str, accepted: str, tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:
-    done = spark_submit("--master", "local[2]", "--conf", setting, TRAIN, "--dataset", str(tiny), "--run", "new", "--batch-size", "16", "--slots", "2", cwd=tmp_path)
+def test_spark_settings_that_cannot_work(setting: str, accepted: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(UsageError) as refused:
+        preflight.check_conf(SparkConf(loadDefaults=False).set(name, value), TrainSettings(slots=2))
+    assert f"Received: {name}=" in str(refused.value)
+    assert accepted in str(refused.value)
+
+
+def test_spark_settings_are_refused_before_spark_starts(tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:
+    done = spark_submit("--master", "local[2]", "--conf", "spark.task.cpus=2", TRAIN, "--dataset", str(tiny), "--run", "new", "--batch-size", "16", "--slots", "2", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"Received: {setting.split('=')[0]}=" in done.stdout
-    assert accepted in done.stdout
+    assert "Received: spark.task.cpus=" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "workspace").exists(), "Spark has left an event log, so it was started"
 
@@ -163,17 +171,16 @@ def test_executors_without_slotwise(tiny: Path, tmp_path: Path, spark_submit: Sp
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_shard_with_a_wrong_checksum(tiny: Path, tmp_path: Path, spark_submit: SparkSubmit) -> None:
+def test_shard_with_a_wrong_checksum(tiny: Path, tmp_path: Path, spark: SparkSession) -> None:
     shutil.copytree(tiny, tmp_path / "damaged")
     flip_a_bit(tmp_path / "damaged" / "train" / "shard-00001.tfrecord")
-    done = spark_submit("--master", "local[2]", TRAIN, "--dataset", "damaged", "--run", "new", "--slots", "2", "--batch-size", "16", cwd=tmp_path)
-    assert done.returncode == 1
-    last = done.stdout.rstrip().splitlines()[-1]
-    assert last.startswith("error: slot 1 on ")
-    assert "damaged/train/shard-00001.tfrecord" in last
-    assert "checksum" in last
-    assert "--overwrite" in last
-    assert "Traceback" not in done.stdout + done.stderr
+    with pytest.raises(SlotwiseError) as failed:
+        train.run(TrainSettings(dataset=str(tmp_path / "damaged"), run=str(tmp_path / "new"), slots=2, batch_size=16), spark)
+    (said,) = str(failed.value).splitlines()
+    assert failed.value.exit_code == 1
+    assert said.startswith("slot 1 on ")
+    for part in ("damaged/train/shard-00001.tfrecord", "checksum", "--overwrite"):
+        assert part in said
     assert not (tmp_path / "new" / "run.json").exists()
     assert not (tmp_path / "new" / "checkpoints").exists()
 

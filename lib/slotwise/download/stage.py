@@ -23,6 +23,7 @@ from slotwise.formats.ddl import columns_of
 from slotwise.session import phase
 from slotwise.session import settings as session_settings
 from slotwise.settings.prepare import PrepareSettings
+from slotwise.stored import stored, stored_and_counted
 
 Value = TypeVar("Value")
 
@@ -70,39 +71,32 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSet
     with phase(spark, "look into the image cache"):
         have = cache.read(spark, kept).select("key")
         missing = wanted.select("key", "url").join(have, "key", "left_anti").dropDuplicates(["key"])
-        missing_uri = storage.join(staging, "missing")
-        missing.write.parquet(storage.for_spark(missing_uri))
-        missing = spark.read.schema("key string, url string").parquet(storage.for_spark(missing_uri, pattern=True))
-        number = missing.count()
+        missing, counts = stored_and_counted(spark, missing, storage.join(staging, "missing"), {"urls": F.count(F.lit(1))})
     with phase(spark, "download images"):
-        failures = _fetched(spark, missing, number, settings, kept, storage.join(staging, "failures"))
+        failures = _fetched(spark, missing, counts["urls"], settings, kept, storage.join(staging, "failures"))
     with phase(spark, "match images with their rows"):
         return _resolved(spark, wanted.drop("url"), failures, kept, storage.join(staging, "resolved"))
 
 
-def gather_bytes(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> DataFrame:
-    """Normalises the `image` bytes of candidates (id, label, split, image; ids unique) once, into a table below `staging`."""
+def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> DataFrame:
+    """Normalises the `image` bytes of `number` candidates (id, label, split, image; ids unique) once, into a table below `staging`."""
     height, width = _size(settings)
     size = F.length("image").cast("long")
     rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
-    target = storage.join(staging, "gathered")
-    with phase(spark, "read images"), session_settings(spark, SMALL_BATCHES), reported(spark.sparkContext, "read", candidates.select("id").count()) as counters:
+    with phase(spark, "read images"), session_settings(spark, SMALL_BATCHES), reported(spark.sparkContext, "read", number) as counters:
         task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
-        rows.mapInArrow(task, GATHERED_SCHEMA).write.parquet(storage.for_spark(target))
-    return spark.read.schema(GATHERED_SCHEMA).parquet(storage.for_spark(target, pattern=True))
+        return stored(spark, rows.mapInArrow(task, GATHERED_SCHEMA), storage.join(staging, "gathered"))
 
 
 def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:
     """Fetches each of `missing` (key, url) once; images go to the cache directory, failures to a table at `target`."""
     tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
     height, width = _size(settings)
-    if number:
-        with reported(spark.sparkContext, "download", number) as counters:
-            task = FetchTask(kept, height, width, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, counters)
-            missing.repartition(tasks).mapInArrow(task, FAILURE_SCHEMA).write.parquet(storage.for_spark(target))
-    else:
-        spark.createDataFrame([], FAILURE_SCHEMA).write.parquet(storage.for_spark(target))
-    return spark.read.schema(FAILURE_SCHEMA).parquet(storage.for_spark(target, pattern=True))
+    if not number:
+        return spark.createDataFrame([], FAILURE_SCHEMA)
+    with reported(spark.sparkContext, "download", number) as counters:
+        task = FetchTask(kept, height, width, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, counters)
+        return stored(spark, missing.repartition(tasks).mapInArrow(task, FAILURE_SCHEMA), target)
 
 
 def shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
@@ -137,10 +131,9 @@ def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept:
         F.when(F.col("file").isNull(), F.coalesce("error", F.lit("its file has gone from the cache"))).alias("error"),
         *ATTEMPT_FIELDS,
     )
-    ends.write.parquet(storage.for_spark(target))
-    ends = spark.read.schema(ends.schema).parquet(storage.for_spark(target, pattern=True))
+    ends, counts = stored_and_counted(spark, ends, target, {"good": F.count("file")})
     good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
-    if good.count() <= _BROADCAST_ROWS:
+    if counts["good"] <= _BROADCAST_ROWS:
         good = F.broadcast(good)
     images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
     bad = ends.where(F.col("file").isNull())

@@ -16,6 +16,8 @@ _ERROR_LENGTH = 300
 
 def failed_images(gathered: DataFrame, counts: Mapping[str, int]) -> list[FailedImages]:
     """The rows with a status, in the order of `counts`, which has every status; errors are cut to 300 characters."""
+    if not set(counts) - {"readable"}:
+        return []
     failed = gathered.where(F.col("status").isNotNull()).withColumn("error", F.substring("error", 1, _ERROR_LENGTH))
     examples: dict[str, list[ExampleImage]] = {}
     for row in _first_of_each(failed, "status", "error"):
@@ -28,11 +30,12 @@ def identical_images(readable: DataFrame) -> IdenticalImages:
     pictures = readable.where(F.col("picture").isNotNull())
     groups = pictures.groupBy("picture").agg(F.count("*").alias("images"), _differ("label").alias("across")).where(F.col("images") > 1)
     totals = groups.agg(F.count("*"), F.coalesce(F.sum("images"), F.lit(0)), F.count_if("across")).collect()[0]
+    if not totals[0]:
+        return IdenticalImages(groups=0, images=0, groups_across_classes=0, examples=[])
     sizes = {row["picture"]: row["images"] for row in groups.orderBy(F.desc("images"), "picture").limit(_GROUPS).collect()}
     examples: dict[str, list[ExampleImage]] = {picture: [] for picture in sizes}
-    if sizes:
-        for row in _first_of_each(pictures.where(F.col("picture").isin(*sizes)), "picture"):
-            examples[row["picture"]].append(ExampleImage(id=row["id"], label=row["label"]))
+    for row in _first_of_each(pictures.where(F.col("picture").isin(*sizes)), "picture"):
+        examples[row["picture"]].append(ExampleImage(id=row["id"], label=row["label"]))
     return IdenticalImages(
         groups=totals[0],
         images=totals[1],

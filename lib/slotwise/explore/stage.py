@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from slotwise.explore.examples import failed_images, identical_images
-from slotwise.explore.measures import by_class, fetch_quantiles, histograms, sizes
+from slotwise.explore.measures import counts, measures
 from slotwise.explore.record import CatalogueStatistics, CategoryCount, CumulativeShare, ExploreResult, GatheredStatistics
 
 _LARGEST = 50
@@ -67,24 +67,30 @@ def _round_numbers(last: int) -> list[int]:
 
 
 def _explore_catalogue(catalogue: DataFrame, classes: list[str]) -> CatalogueStatistics:
-    counted = catalogue.select(*_CATALOGUE).groupBy(*_CATALOGUE).count().cache()
-    try:
-        by_status = _counts(counted.groupBy(F.coalesce("status", F.lit("candidate"))).agg(F.sum("count")))
-        labelled = counted.where(F.col("label").isNotNull()).groupBy("label").agg(F.sum("count").alias("rows"))
-        largest = labelled.orderBy(F.desc("rows"), "label").limit(_LARGEST).collect()
-        # How many categories have how many rows is all the curve needs; N rows have fewer than √(2N) such numbers.
-        by_rows = [(row["rows"], row["count"]) for row in labelled.groupBy("rows").count().collect()]
-    finally:
-        counted.unpersist()
-    rows, categories = sum(by_status.values()), sum(count for _, count in by_rows)
-    with_category = sum(size * count for size, count in by_rows)
+    """In one query, which counts each row under its status and its category, and brings a bounded number of counts here."""
+    status, category = (F.struct(F.lit(kind).alias("kind"), name.alias("name")) for kind, name in (("status", F.coalesce("status", F.lit("candidate"))), ("category", F.col("label"))))
+    counted = catalogue.select(*_CATALOGUE).select(F.inline(F.array(status, category))).where(F.col("name").isNotNull()).groupBy("kind", "name").agg(F.count("*").alias("rows"))
+    # How many categories have how many rows is all the curve needs; N rows have fewer than √(2N) such numbers.
+    alike = Window.partitionBy("kind", "rows")
+    ranked = counted.select(
+        "*",
+        F.row_number().over(Window.partitionBy("kind").orderBy(F.desc("rows"), "name")).alias("place"),
+        F.row_number().over(alike.orderBy("name")).alias("place_of_alike"),
+        F.count("*").over(alike).alias("alike"),
+    )
+    kept = ranked.where((F.col("kind") == "status") | (F.col("place") <= _LARGEST) | (F.col("place_of_alike") == 1)).orderBy("place").collect()
+    by_status = {row["name"]: row["rows"] for row in kept if row["kind"] == "status"}
+    categories = [row for row in kept if row["kind"] == "category"]
+    largest = [row for row in categories if row["place"] <= _LARGEST]
+    by_rows = [(row["rows"], row["alike"]) for row in categories if row["place_of_alike"] == 1]
+    rows, number, with_category = sum(by_status.values()), sum(alike for _, alike in by_rows), sum(size * alike for size, alike in by_rows)
     return CatalogueStatistics(
         rows=rows,
         rows_by_status=by_status,
         rows_without_category=rows - with_category,
-        categories=categories,
-        largest=[CategoryCount(category=row["label"], rows=row["rows"], is_class=row["label"] in classes) for row in largest],
-        more_categories=categories - len(largest),
+        categories=number,
+        largest=[CategoryCount(category=row["name"], rows=row["rows"], is_class=row["name"] in classes) for row in largest],
+        more_categories=number - len(largest),
         more_rows=with_category - sum(row["rows"] for row in largest),
         cumulative=cumulative_shares(by_rows),
     )
@@ -93,27 +99,20 @@ def _explore_catalogue(catalogue: DataFrame, classes: list[str]) -> CatalogueSta
 def _explore_gathered(gathered: DataFrame, classes: list[str]) -> GatheredStatistics:
     narrow = gathered.select(*_GATHERED).cache()
     try:
-        by_status = _counts(narrow.groupBy(F.coalesce("status", F.lit("readable"))).count())
-        readable = narrow.where(F.col("status").isNull())
-        seconds, attempts = fetch_quantiles(narrow)
+        counted = counts(narrow)
+        measured = measures(narrow, classes)
         return GatheredStatistics(
-            rows=sum(by_status.values()),
-            rows_by_status=by_status,
-            classes=by_class(readable, classes),
-            histograms=histograms(readable),
-            sizes=sizes(readable),
-            formats=_counts(readable.groupBy(F.coalesce("source_format", F.lit("unknown"))).count()),
-            modes=_counts(readable.groupBy(F.coalesce("source_mode", F.lit("unknown"))).count()),
-            seconds=seconds,
-            attempts=attempts,
-            failed=failed_images(narrow, by_status),
-            identical=identical_images(readable),
+            rows=sum(counted.by_status.values()),
+            rows_by_status=counted.by_status,
+            classes=measured.classes,
+            histograms=counted.histograms,
+            sizes=counted.sizes,
+            formats=counted.formats,
+            modes=counted.modes,
+            seconds=measured.seconds,
+            attempts=measured.attempts,
+            failed=failed_images(narrow, counted.by_status),
+            identical=identical_images(narrow.where(F.col("status").isNull())),
         )
     finally:
         narrow.unpersist()
-
-
-def _counts(table: DataFrame) -> dict[str, int]:
-    """A table of a name and a count as a dictionary, the most frequent name first."""
-    counts: dict[str, int] = {row[0]: row[1] for row in table.collect()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from slotwise import storage
@@ -44,6 +44,8 @@ def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: s
     assert image_size is not None
     image_shape = image_size if settings.channels == 1 else (*image_size, settings.channels)
     # The samples are narrow and go to every task, so that the images cross the cluster once: to their shard's task.
+    decided = Observation()
+    samples = samples.observe(decided, F.count(F.lit(1)).alias("samples"))
     rows = (
         images.join(F.broadcast(samples), "id", "inner")
         .select("split", "shard", "position", "sample_id", "label_index", "image")
@@ -60,7 +62,7 @@ def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: s
             for shard in range(logical_shards):
                 if (split, shard) not in shards:
                     shards[split, shard] = _write_shard(split, shard, [], target, format_name)
-    expected = samples.count()
+    expected = decided.get["samples"]
     found = sum(shard.samples for shard in shards.values())
     if found != expected:
         raise DataError(f"{found} samples were written instead of {expected}; the dataset was not put in place")

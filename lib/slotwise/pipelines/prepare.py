@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pyspark.sql import DataFrame, SparkSession
@@ -23,6 +24,7 @@ from slotwise.export import petastorm
 from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
+from slotwise.stored import stored, stored_and_counted
 from slotwise.versions import installed_versions
 
 # Sources whose catalogue holds URLs; the others bring the bytes along.
@@ -85,15 +87,15 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
     dataset = settings.dataset
     assert dataset is not None
     with _served(spark, settings) as settings, _scratch(dataset) as scratch:
-        rows, wanted, classes = choose(spark, settings, scratch)
-        gathered = _gather(spark, settings, wanted, scratch)
-        _check_fetched(spark, settings, rows, gathered)
+        chosen = choose(spark, settings, scratch)
+        gathered = _gather(spark, settings, chosen, scratch)
+        _check_fetched(spark, settings, chosen, gathered)
         target = DatasetPaths(storage.join(scratch, "dataset"))
         with session.phase(spark, "explore images"):
-            write(explore(rows, gathered, classes=classes), target.explore)
+            write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)
         with session.phase(spark, "balance classes"):
-            balanced = balance(gathered, settings, classes, given=given_splits(rows))
-            accounting = _write_ends(spark, rows, balanced.ends, target.rows)
+            balanced = balance(gathered, settings, chosen.classes, given=chosen.given)
+            accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
         with session.phase(spark, f"write {settings.format} shards"):
             images = gathered.where(F.col("status").isNull()).select("id", "image")
             shards = export(spark, balanced.samples, images, target.root, settings)
@@ -111,8 +113,23 @@ def _served(spark: SparkSession, settings: PrepareSettings) -> AbstractContextMa
     return demo.served(settings, str(spark.sparkContext.getConf().get("spark.driver.host")))
 
 
-def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tuple[DataFrame, DataFrame, list[str]]:
-    """All rows with their status so far (no bytes), the candidates, and the chosen classes in label order.
+@dataclass(frozen=True)
+class Chosen:
+    """All rows with their status so far (no bytes), the candidates among them, the chosen classes in label order.
+
+    `number` counts the rows, `candidates` those without a status; `given` names the splits that the source assigns.
+    """
+
+    rows: DataFrame
+    wanted: DataFrame
+    classes: list[str]
+    given: list[str]
+    number: int
+    candidates: int
+
+
+def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chosen:
+    """Chooses classes and candidates.
 
     Args:
         scratch: URI of a directory for what is kept meanwhile.
@@ -121,34 +138,25 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tupl
         source = sources.catalogue_of(settings.source)(spark, settings)
         if not settings.keep_splits:
             source = source.withColumn("split", F.lit(None).cast("string"))
-        rows = _stored(spark, source.drop("image"), storage.join(scratch, "catalogue"))
+        rows = stored(spark, source.drop("image"), storage.join(scratch, "catalogue"))
         classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
         rows = narrow(rows, classes)
-        chosen = candidates(
-            rows,
-            per_class=settings.per_class,
-            reserve=settings.reserve,
-            percents=settings.split,
-            seed=settings.seed,
-            given=given_splits(rows),
-        )
-        rows = _stored(spark, chosen, storage.join(scratch, "candidates"))
+        given = given_splits(rows)
+        chosen = candidates(rows, per_class=settings.per_class, reserve=settings.reserve, percents=settings.split, seed=settings.seed, given=given)
+        numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
+        rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)
         wanted = rows.where(F.col("status").isNull())
-        number = rows.count()
-    print(f"{number:,} rows; classes: {', '.join(classes)}", flush=True)
-    return rows, wanted if settings.source in DOWNLOADED else with_images(source, wanted), classes
+    print(f"{counts['rows']:,} rows; classes: {', '.join(classes)}", flush=True)
+    wanted = wanted if settings.source in DOWNLOADED else with_images(source, wanted)
+    return Chosen(rows, wanted, classes, given, counts["rows"], counts["candidates"])
 
 
-def _gather(spark: SparkSession, settings: PrepareSettings, wanted: DataFrame, scratch: str) -> DataFrame:
-    gather = gather_urls if settings.source in DOWNLOADED else gather_bytes
-    return gather(spark, wanted, settings, storage.join(scratch, "images"))
-
-
-def _stored(spark: SparkSession, rows: DataFrame, uri: str) -> DataFrame:
-    """The same rows read from a table, so that nothing before it is computed again."""
-    rows.write.parquet(storage.for_spark(uri))
-    return spark.read.schema(rows.schema).parquet(storage.for_spark(uri, pattern=True))
+def _gather(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, scratch: str) -> DataFrame:
+    staging = storage.join(scratch, "images")
+    if settings.source in DOWNLOADED:
+        return gather_urls(spark, chosen.wanted, settings, staging)
+    return gather_bytes(spark, chosen.wanted, chosen.candidates, settings, staging)
 
 
 @contextmanager
@@ -162,7 +170,7 @@ def _scratch(dataset: str) -> Iterator[str]:
         storage.delete(scratch)
 
 
-def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFrame, gathered: DataFrame) -> None:
+def _check_fetched(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, gathered: DataFrame) -> None:
     """Says how the fetching went; where too much failed, keeps how every row ended and stops."""
     assert settings.dataset is not None
     with session.phase(spark, "count images"):
@@ -174,7 +182,7 @@ def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFra
     kept = DatasetPaths(settings.dataset).failed
     storage.delete(kept)
     unused = gathered.select("id", "split", F.coalesce("status", F.lit(Status.SPARE.value)).alias("status"), "error")
-    accounting = _write_ends(spark, rows, unused, DatasetPaths(kept).rows)
+    accounting = _write_ends(spark, chosen, unused, DatasetPaths(kept).rows)
     storage.write_text(storage.join(kept, "accounting.json"), accounting.model_dump_json(indent=2) + "\n")
     print(describe_accounting(accounting), flush=True)
     raise DataError(
@@ -183,11 +191,11 @@ def _check_fetched(spark: SparkSession, settings: PrepareSettings, rows: DataFra
     )
 
 
-def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: str) -> Accounting:
+def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: str) -> Accounting:
     """Writes how every input row ended (row, id, label, split, status, error) and counts the ends.
 
     Args:
-        rows: the whole catalogue; its status is null for rows still open.
+        chosen: the whole catalogue; its status is null for rows still open.
         ends: id, status, split, error of the rows that were gathered; open rows that were not are spare.
 
     Raises:
@@ -197,7 +205,7 @@ def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: s
     # A duplicate has the id of the row it repeats, which alone was gathered.
     is_open = F.col("status").isNull()
     final = (
-        rows.where(is_open).join(decided, "id", "left").unionByName(rows.where(~is_open), allowMissingColumns=True)
+        chosen.rows.where(is_open).join(decided, "id", "left").unionByName(chosen.rows.where(~is_open), allowMissingColumns=True)
         .select(
             "row",
             "id",
@@ -207,10 +215,9 @@ def _write_ends(spark: SparkSession, rows: DataFrame, ends: DataFrame, target: s
             F.coalesce("error", "end_error").alias("error"),
         )
     )  # fmt: skip
-    stored = _stored(spark, final, target)
-    counts = {row["status"]: row["count"] for row in stored.groupBy("status").count().collect()}
+    counts = {row["status"]: row["count"] for row in stored(spark, final, target).groupBy("status").count().collect()}
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
-    accounting = Accounting(rows=rows.count(), used=used, spare=spare, set_aside=dict(sorted(counts.items())))
+    accounting = Accounting(rows=chosen.number, used=used, spare=spare, set_aside=dict(sorted(counts.items())))
     if not accounting.balanced():
         raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it")
     return accounting

@@ -55,7 +55,11 @@ def figure_svg(figure: Figure, *, label: str = "") -> str:
     stream = io.StringIO()
     FigureCanvasSVG(figure)
     with matplotlib.rc_context(_SVG_STYLE):
-        figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        if layout := figure.get_layout_engine():
+            # Once for good: matplotlib draws a figure twice for whose layout it cares itself.
+            layout.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     svg = text[text.index("<svg") :]
     svg = re.sub(r"font: (\d+(?:\.\d+)?px) [^;\"]*", r"font-size: \1", svg)

@@ -1,0 +1,26 @@
+"""Tables that a job keeps on its way: computed once, counted as they are written, read from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Observation
+
+from slotwise import storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+def stored(spark: SparkSession, rows: DataFrame, uri: str) -> DataFrame:
+    """The same rows read from a Parquet table at `uri`, so that nothing before it is computed again."""
+    rows.write.parquet(storage.for_spark(uri))
+    return spark.read.schema(rows.schema).parquet(storage.for_spark(uri, pattern=True))
+
+
+def stored_and_counted(spark: SparkSession, rows: DataFrame, uri: str, counts: Mapping[str, Column]) -> tuple[DataFrame, dict[str, int]]:
+    """As `stored`, with aggregates over the rows, by name, which cost no query of their own."""
+    seen = Observation()
+    table = stored(spark, rows.observe(seen, *(column.alias(name) for name, column in counts.items())), uri)
+    return table, {name: int(seen.get[name]) for name in counts}
