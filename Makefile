@@ -43,11 +43,14 @@ test: setup      ## lint, then all tests: real HDFS, real standalone cluster, re
 $(VENV)/.java-classes.jsa: $(VENV)/.ready
 	$(PYTHON) tests/java_classes.py
 
-lint: setup      ## ruff, mypy, import-linter
+lint: setup      ## ruff, mypy, import-linter; compose and Kubernetes files by schema
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check jobs
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(VENV)/bin/check-jsonschema --schemafile docker/kubernetes/sparkapplication.schema.json docker/kubernetes/train.yaml
+	$(VENV)/bin/kubernetes-validate --strict --quiet $(filter-out %/train.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in turn: docs/results/bench.md
 	$(PYTHON) -m benchmarks
