@@ -23,6 +23,7 @@ from slotwise.export import petastorm
 from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
+from slotwise.texts import printable, without_credentials
 from slotwise.versions import installed_versions
 
 # Sources whose catalogue holds URLs; the others bring the bytes along.
@@ -136,7 +137,7 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> tupl
         rows = _stored(spark, chosen, storage.join(scratch, "candidates"))
         wanted = rows.where(F.col("status").isNull())
         number = rows.count()
-    print(f"{number:,} rows; classes: {', '.join(classes)}", flush=True)
+    print(f"{number:,} rows; classes: {printable(', '.join(classes))}", flush=True)
     return rows, wanted if settings.source in DOWNLOADED else with_images(source, wanted), classes
 
 
@@ -255,6 +256,6 @@ def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, lis
         seed=settings.seed,
         splits=splits,
         accounting=accounting,
-        settings=settings.model_dump(mode="json"),
+        settings=without_credentials(settings.model_dump(mode="json")),
         versions=installed_versions(),
     )
