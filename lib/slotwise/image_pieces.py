@@ -36,7 +36,7 @@ def excess(data: bytes, max_pixels: int) -> str | None:
 def _excess_of_tiff(data: bytes, max_pixels: int) -> str | None:
     try:
         counts, values = _directory(data)
-    except struct.error:  # cut off: the decoder says so
+    except (struct.error, OverflowError):  # cut off: the decoder says so
         return None
     tile = values.get(_TILE_WIDTH, 0) * values.get(_TILE_LENGTH, 0)
     pieces = max(counts.get(_STRIPS, 0), counts.get(_TILES, 0))
