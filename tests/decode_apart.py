@@ -20,7 +20,7 @@ def main(folder: str, max_pixels: str, seconds: str, megabytes: str) -> None:
     """Each process is ended after `seconds`, and has `megabytes` more of addresses than it started with."""
     warnings.simplefilter("ignore")
     normalise(b"", height=64, width=48, max_pixels=1)
-    for path in sorted(Path(folder).rglob("*.*")):
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
         sys.stdout.flush()
         process = os.fork()
         if not process:

@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class Hostile(NamedTuple):
     ends: frozenset[str]
 
 
+@cache
 def hostile_images(seed: int = 8) -> list[Hostile]:
     """The same files for the same seed; names have no place in a folder that is not their own."""
     draw = random.Random(seed)
@@ -133,8 +135,8 @@ def _costly(draw: random.Random) -> Iterator[tuple[str, bytes, tuple[str, ...]]]
     yield "comments in crumbs.gif", _gif_comments(1_500_000), (BAD,)
     yield "a comment of ten megabytes.gif", _gif(8, 8, extension=b"\x21\xfe" + (b"\xff" + b"c" * 255) * 39_000 + b"\x00"), (BAD, GOOD)
     yield "a thousand frames.gif", encoded(picture(draw).quantize(8), "GIF", save_all=True, append_images=[picture(draw, 8, 8).quantize(4)] * 300), (GOOD,)
-    yield "a profile in crumbs.jpg", _after_start(encoded(picture(draw), "JPEG"), _segment(0xE2, b"ICC_PROFILE\x00\x01\xff" + bytes(4)) * 400_000), (BAD, GOOD)
-    yield "chunks without end.png", _chunks(encoded(picture(draw), "PNG"), [(b"tEXt", b"k%d\x00v" % number) for number in range(300_000)]), (BAD, GOOD)
+    yield "a profile in crumbs.jpg", _after_start(encoded(picture(draw), "JPEG"), _segment(0xE2, b"ICC_PROFILE\x00\x01\xff" + bytes(4)) * 100_000), (BAD, GOOD)
+    yield "chunks without end.png", _chunks(encoded(picture(draw), "PNG"), [(b"tEXt", b"k%d\x00v" % number) for number in range(80_000)]), (BAD, GOOD)
     yield "directories in a circle.tiff", _circular_tiff(), (GOOD, BAD)
 
 
@@ -228,9 +230,9 @@ def _heavy_metadata(draw: random.Random) -> Iterator[tuple[str, bytes, tuple[str
     yield "text bomb.png", _chunks(encoded(image, "PNG"), [(b"zTXt", b"k\x00\x00" + zlib.compress(bytes(20_000_000)))]), (BAD, GOOD)
     yield "profile bomb.png", _chunks(encoded(image, "PNG"), [(b"iCCP", b"k\x00\x00" + zlib.compress(bytes(20_000_000)))]), (BAD, GOOD)
     info = PngImagePlugin.PngInfo()
-    for number in range(70):
+    for number in range(66):
         info.add_text(f"k{number}", "v" * 1_000_000, zip=True)
-    yield "seventy texts of a megabyte.png", encoded(image, "PNG", pnginfo=info), (BAD, GOOD)
+    yield "texts of a megabyte.png", encoded(image, "PNG", pnginfo=info), (BAD, GOOD)
     yield "photoshop block.jpg", _after_start(jpeg, _segment(0xED, b"Photoshop 3.0\x00" + b"8BIM\x04\x04\x00\x00\xff\xff\xff\xff")), (GOOD, BAD)
     yield "pages that are not there.jpg", _after_start(jpeg, _segment(0xE2, b"MPF\x00II*\x00\x08\x00\x00\x00\xff\xff")), (GOOD, BAD)
     yield "xmp.webp", encoded(image, "WEBP", xmp=b"<x tiff:Orientation='6'>" * 50_000), (GOOD,)

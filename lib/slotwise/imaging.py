@@ -69,9 +69,9 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
     """Brings an image file to `height` × `width` (stretched, as the published works do), RGB or with 1 channel grey, JPEG.
 
     Format and size are read from the header first: nothing above `max_pixels` is decoded, nor what comes in more pieces than
-    programs write (`slotwise.image_pieces`). Decoding takes up to 20 bytes of memory a pixel. EXIF orientation is applied,
-    transparency shown on white, only the first frame of an animation taken. A baseline JPEG that has the size and the
-    channels already keeps its bytes. The same bytes give the same result.
+    programs write (`slotwise.image_pieces`). Decoding takes about 20 bytes of memory a pixel, and some times those of the file.
+    EXIF orientation is applied, transparency shown on white, only the first frame of an animation taken. A baseline JPEG that
+    has the size and the channels already keeps its bytes. The same bytes give the same result.
     """
     read = _read(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
     if isinstance(read, ImageFailure):
