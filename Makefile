@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch java demo test lint bench scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
+.PHONY: help setup torch java demo test lint bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -43,17 +43,27 @@ test: setup      ## lint, then all tests: real HDFS, real standalone cluster, re
 $(VENV)/.java-classes.jsa: $(VENV)/.ready
 	$(PYTHON) tests/java_classes.py
 
-lint: setup      ## ruff, mypy, import-linter
+lint: setup      ## ruff, mypy, import-linter; compose and Kubernetes files by schema
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check jobs
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(VENV)/bin/check-jsonschema --schemafile docker/kubernetes/sparkapplication.schema.json docker/kubernetes/train.yaml
+	$(VENV)/bin/kubernetes-validate --strict --quiet $(filter-out %/train.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in turn: docs/results/bench.md
 	$(PYTHON) -m benchmarks
 
 $(VENV)/.bench-ready: requirements-bench.lock $(VENV)/.torch-ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock -r requirements-bench.lock
+	touch $@
+
+fuzz: setup $(VENV)/.fuzz-ready  ## atheris at every reader of files from strangers, SECONDS=600 each; findings go to tests/fuzz/kept
+	$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+$(VENV)/.fuzz-ready: requirements-fuzz.lock $(VENV)/.ready
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-fuzz.lock
 	touch $@
 
 scaling: setup   ## the all-reduce measured, and what it says of larger clusters: docs/scaling.md

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -140,6 +141,40 @@ def test_ways_out_of_refusals(tmp_path: Path) -> None:
     assert set(layout_of(settings_for(no_train, keep_splits=False)).splits) == {"valid", "test"}
     copied = fill(tmp_path / "copied", "plants/Tomato a/1.jpg", "Tomato a/1.jpg", "Tomato b/1.jpg")
     assert layout_of(settings_for(copied, class_pattern=["Tomato*"])).splits == {}
+
+
+def test_links_are_followed_within_the_folder_and_out_of_it_only_if_told(spark: SparkSession, tmp_path: Path) -> None:
+    fill(tmp_path / "private", "key.jpg", "album/1.jpg")
+    root = fill(tmp_path / "given", "a/1.jpg", "b/new\nline.jpg", "b/back\\slash.jpg")
+    (root / "b" / "same.jpg").symlink_to(root / "a" / "1.jpg")
+    assert [row["id"] for row in rows_of(spark, root)] == ["a/1.jpg", "b/back\\slash.jpg", "b/new\nline.jpg", "b/same.jpg"]
+    for place, target in ((root / "b" / "x.jpg", tmp_path / "private" / "key.jpg"), (root / "c", tmp_path / "private" / "album"), (root / "a" / "up", tmp_path)):
+        place.symlink_to(target)
+        with pytest.raises(UsageError, match=f"a link that leads out of it. Received: {place.relative_to(root)}. Accepted: .*--follow-links"):
+            rows_of(spark, root)
+        if place.name != "up":
+            assert {"b/x.jpg", "c/1.jpg"} & {row["id"] for row in rows_of(spark, root, follow_links=True)}
+        place.unlink()
+    fill(root, "b/12:30/1.jpg")
+    with pytest.raises(UsageError, match=r"no file with a colon in its name. Received: b/12:30/1\.jpg"):
+        rows_of(spark, root)
+
+
+def test_what_is_no_file_and_what_has_no_name_is_refused(tmp_path: Path) -> None:
+    def no_pipe(root: Path) -> None:
+        os.mkfifo(root / "a" / "pipe.jpg")
+
+    odd = {
+        "a link to nowhere. Received: a/x.jpg": lambda root: (root / "a" / "x.jpg").symlink_to(root / "gone"),
+        "neither a file nor a directory. Received: a/pipe.jpg": no_pipe,
+        "a name that is not UTF-8. Received: a/\\udcff.jpg": lambda root: open(os.fsencode(root / "a") + b"/\xff.jpg", "wb").close(),
+        "a link to nowhere. Received: a/round.jpg": lambda root: (root / "a" / "round.jpg").symlink_to(root / "a" / "round.jpg"),
+    }
+    for number, (says, make) in enumerate(odd.items()):
+        root = fill(tmp_path / str(number), "a/1.jpg", "b/1.jpg")
+        make(root)
+        with pytest.raises(UsageError, match=re.escape(says)):
+            catalogue_of("folder")(None, settings_for(root))  # type: ignore[arg-type]
 
 
 @pytest.mark.cluster

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from slotwise.texts import printable
+
 
 class SlotwiseError(Exception):
     """Any failure that slotwise explains itself: printed without a traceback, exit code 1."""
@@ -21,7 +23,7 @@ class UsageError(SlotwiseError):
     exit_code = 2
 
     def __init__(self, what: str, *, received: object, accepted: str) -> None:
-        super().__init__(f"{what}. Received: {received}. Accepted: {accepted}.")
+        super().__init__(f"{what}. Received: {printable(received)}. Accepted: {printable(accepted)}.")
         self.what = what
         self.accepted = accepted
 

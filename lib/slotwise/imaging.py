@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from slotwise.contracts.catalogue import Status
+from slotwise.image_pieces import excess
 
 JPEG_QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
@@ -31,6 +32,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 # wait for each other, or a few of them together would fill the executor's memory.
 _LARGE_PIXELS = 4_000_000
 _one_large_image = threading.Lock()
+_VALUES_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ class ImageFailure:
 def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> NormalisedImage | ImageFailure:
     """Brings an image file to `height` × `width` (stretched, as the published works do), RGB or with 1 channel grey, JPEG.
 
-    Format and size are read from the header first: nothing above `max_pixels` is decoded. EXIF orientation is applied,
-    transparency shown on white, only the first frame of an animation taken. A baseline JPEG that has the size and the
-    channels already keeps its bytes. The same bytes give the same result.
+    Format and size are read from the header first: nothing above `max_pixels` is decoded, nor what comes in more pieces than
+    programs write (`slotwise.image_pieces`). Decoding takes about 20 bytes of memory a pixel, and some times those of the file.
+    EXIF orientation is applied, transparency shown on white, only the first frame of an animation taken. A baseline JPEG that
+    has the size and the channels already keeps its bytes. The same bytes give the same result.
     """
     read = _read(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
     if isinstance(read, ImageFailure):
@@ -95,7 +98,7 @@ def normalised_jpeg(data: bytes, *, height: int, width: int, max_pixels: int, ch
     A JPEG that keeps its bytes is not even decoded: whoever decodes it will find what is damaged in it.
     """
     size, wanted = (width, height), "L" if channels == 1 else "RGB"
-    if width * height <= max_pixels and _can_be_kept(data, size, wanted):
+    if width * height <= max_pixels and not excess(data, max_pixels) and _can_be_kept(data, size, wanted):
         return data
     read = _read(data, size, wanted, max_pixels)
     return read if isinstance(read, ImageFailure) else read.image
@@ -122,6 +125,8 @@ class _Read(NamedTuple):
 
 
 def _read(data: bytes, size: tuple[int, int], wanted: str, max_pixels: int) -> _Read | ImageFailure:
+    if too_much := excess(data, max_pixels):
+        return ImageFailure(Status.UNREADABLE, too_much)
     # Our own limit, checked before any decoding, stands in for Pillow's, which would refuse some sizes the caller allows.
     Image.MAX_IMAGE_PIXELS = None
     try:
@@ -192,7 +197,7 @@ def _is_plain_jpeg(source: Image.Image, size: tuple[int, int], wanted: str, data
 
 def _as_rgb(source: Image.Image) -> Image.Image:
     if source.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in source.info:
-        layer = source.convert("RGBA")
+        layer = source if source.mode == "RGBA" and "transparency" not in source.info else source.convert("RGBA")
         ground = Image.new("RGB", layer.size, (255, 255, 255))
         ground.paste(layer, mask=layer.getchannel("A"))
         return ground
@@ -203,13 +208,24 @@ def _as_rgb(source: Image.Image) -> Image.Image:
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
     """Grey values of 16 bits, 32 bits or floats as uint8: 0 to 255 stay, 0 to 65,535 are divided, all else is stretched."""
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    # Doubles for a part of the rows at a time: for all of a large picture they would take many times its own memory.
+    rows = max(1, _VALUES_AT_A_TIME // max(1, grey.shape[1]))
+    parts = [slice(start, start + rows) for start in range(0, len(grey), rows)]
+    low = min(float(_doubles(grey[part]).min()) for part in parts)
+    high = max(float(_doubles(grey[part]).max()) for part in parts)
+    start, unit = 0.0, 1.0
     if grey.dtype == np.uint16 or (low >= 0 and 255 < high <= 65535):
-        values = values / 257
+        unit = 257.0
     elif low < 0 or high > 255:
-        values = (values - low) / (high - low) * 255
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        start, unit = low, (high - low) / 255 or 1.0
+    shown = np.empty(grey.shape, np.uint8)
+    for part in parts:
+        shown[part] = np.clip(np.rint((_doubles(grey[part]) - start) / unit), 0, 255)
+    return shown
+
+
+def _doubles(grey: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _encoded(picture: Image.Image) -> bytes:

@@ -23,6 +23,7 @@ from slotwise.hdfs import at_once as at_once
 from slotwise.hdfs import connect, outlast, rename_on_hdfs
 
 _CHUNK = 4 * 1024 * 1024
+LEADS_OUT = "a link that leads out of it"
 
 
 def normalise(uri: str) -> str:
@@ -149,6 +150,36 @@ def files_below(uri: str) -> Iterator[tuple[str, int]]:
                 yield name, size
             elif not (is_local(uri) and _is_above(posixpath.join(place, entry), place)):
                 found.append(name)
+
+
+def oddities(uri: str) -> Iterator[tuple[str, str]]:
+    """What is below a local directory and leads out of it, or is no name or no file that can be passed on: its name, and what it is.
+
+    Links within the directory are not odd. Other storages have nothing of the kind.
+    """
+    if not is_local(uri):
+        return
+    root, found = os.path.realpath(local_path(uri)), [""]
+    while found:
+        directory = found.pop()
+        with os.scandir(os.path.join(root, directory)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = os.path.join(directory, entry.name)
+                if odd := _oddity(entry, root):
+                    yield name, odd
+                elif entry.is_dir(follow_symlinks=False):
+                    found.append(name)
+
+
+def _oddity(entry: os.DirEntry[str], root: str) -> str | None:
+    if any("\ud800" <= character <= "\udfff" for character in entry.name):
+        return "a name that is not UTF-8"
+    if entry.is_symlink():
+        target = os.path.realpath(entry.path)
+        if not os.path.exists(target):
+            return "a link to nowhere"
+        return None if f"{target}/".startswith(f"{root}/") else LEADS_OUT
+    return None if entry.is_dir() or entry.is_file() else "neither a file nor a directory"
 
 
 def _entries(uri: str, fs: fsspec.AbstractFileSystem, path: str) -> Iterator[tuple[str, bool, int]]:
@@ -301,7 +332,26 @@ def write_text(uri: str, text: str) -> None:
 
 
 def read_json(uri: str) -> Any:
-    return json.loads(read_text(uri))
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return json.loads(read_text(uri))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_start(uri: str, length: int) -> bytes:
+    """The first bytes of a file, fewer where it has fewer."""
+    fs, path = filesystem(uri)
+
+    def read() -> bytes:
+        with fs.open(path, "rb") as handle:
+            return bytes(handle.read(length))
+
+    return outlast(uri, read)
 
 
 def write_json(uri: str, value: Any) -> None:

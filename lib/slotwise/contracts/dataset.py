@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from slotwise import storage
 from slotwise.contracts.catalogue import SPLITS
 from slotwise.errors import DataError
 
 VERSION = 1
+
+_Count = Annotated[int, Field(ge=0)]
 
 
 class ShardRecord(BaseModel):
@@ -21,9 +23,18 @@ class ShardRecord(BaseModel):
 
     file: str
     """Path below the dataset, for example `train/shard-00003.tfrecord`."""
-    samples: int
-    bytes: int
-    sha256: str
+    samples: _Count
+    bytes: _Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
+    """Hexadecimal; names a file of a slot's cache, too."""
+
+    @field_validator("file")
+    @classmethod
+    def _is_below(cls, file: str) -> str:
+        # A record from a stranger must not have slots read, or take for shards, files beside the dataset.
+        if not {*file.split("/")}.isdisjoint(("", ".", "..")) or "\\" in file or ":" in file:
+            raise ValueError(f"{file!r} is no path below the dataset")
+        return file
 
 
 class SplitRecord(BaseModel):
@@ -73,6 +84,18 @@ class DatasetRecord(BaseModel):
     accounting: Accounting
     settings: dict[str, Any]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> DatasetRecord:
+        for split in SPLITS:
+            if split not in self.splits:
+                raise ValueError(f"the split {split} is missing")
+            found = self.splits[split]
+            if len(found.shards) != self.logical_shards or sum(shard.samples for shard in found.shards) != found.samples:
+                raise ValueError(f"the shards of {split} do not add up")
+            if len(found.class_counts) != len(self.classes):
+                raise ValueError(f"{split} counts {len(found.class_counts)} classes of {len(self.classes)}")
+        return self
 
     @property
     def uri(self) -> str:

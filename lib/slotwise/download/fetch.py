@@ -16,6 +16,7 @@ from urllib3 import exceptions as errors
 from slotwise.contracts.catalogue import Status
 from slotwise.download.addresses import Allowed, ForbiddenAddress, pools
 from slotwise.settings.fetch import FetchSettings
+from slotwise.texts import without_credentials
 
 MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
@@ -115,7 +116,8 @@ def fetch(pool: urllib3.PoolManager, url: str, options: FetchOptions) -> Fetched
             if failure.again and attempt <= options.retries and waits <= options.longest_wait:
                 time.sleep(waits)
                 continue
-            return Fetched(None, failure.status, str(failure)[:300], attempt, time.monotonic() - started)
+            said = without_credentials(str(failure))[:300]
+            return Fetched(None, failure.status, said, attempt, time.monotonic() - started)
     raise AssertionError("the last attempt returns")
 
 

@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from slotwise.explore.record import CategoryCount, ClassStatistics, CumulativeShare, Histogram, Quantiles, SizeCount
-from slotwise.report.charts import COLOURS, INK, axes
-
-_NAME_LENGTH = 26
+from slotwise.report.charts import COLOURS, INK, axes, short_name
 
 
 def counts(by_name: Mapping[str, int], x_label: str) -> Figure:
@@ -107,8 +105,7 @@ def pixel_ranges(classes: Sequence[ClassStatistics]) -> Figure:
 def _named_rows(names: Sequence[str], x_label: str) -> tuple[Figure, Axes]:
     """An empty plot with one named row for each name, the first on top."""
     figure, plot = axes("", x_label, height=0.9 + 0.27 * len(names))
-    # Names are the data's own: no dollar sign in them starts a formula.
-    plot.set_yticks(range(len(names)), [_short(name) for name in names], parse_math=False)
+    plot.set_yticks(range(len(names)), [short_name(name) for name in names], parse_math=False)
     plot.set_ylim(len(names) - 0.4, -0.6)
     plot.grid(visible=False, axis="y")
     plot.grid(visible=True, axis="x", color=INK, alpha=0.25, linewidth=0.7)
@@ -128,8 +125,3 @@ def _plain_numbers(plot: Axes) -> None:
     plot.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     plot.xaxis.set_minor_formatter(NullFormatter())
 
-
-def _short(name: str) -> str:
-    """A name for a plot: SVG has no place for control characters, and a long one would leave none for the bars."""
-    visible = "".join(character if character.isprintable() else "�" for character in name)
-    return visible if len(visible) <= _NAME_LENGTH else f"{visible[: _NAME_LENGTH - 1]}…"

@@ -6,6 +6,7 @@ in the wire format of https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from types import TracebackType
@@ -17,6 +18,7 @@ from slotwise.errors import DataError
 
 _HEADER_BYTES = 12
 _FOOTER_BYTES = 4
+_LONGEST_VARINT = 10
 
 
 class Writer:
@@ -38,9 +40,16 @@ class Writer:
 
 
 def read(path: str) -> Iterator[Sample]:
-    """The samples of a local file, in order."""
-    for record in read_records(path):
-        yield decode_example(record)
+    """The samples of a local file, in order.
+
+    Raises:
+        DataError: as `read_records`, or a record is no sample.
+    """
+    for number, record in enumerate(read_records(path)):
+        try:
+            yield decode_example(record)
+        except ValueError as error:
+            raise DataError(f"{path} holds something else than a sample at record {number}: {error}") from error
 
 
 def read_records(path: str) -> Iterator[bytes]:
@@ -50,12 +59,14 @@ def read_records(path: str) -> Iterator[bytes]:
         DataError: a record is cut off or its checksum is wrong.
     """
     with open(path, "rb") as file:
-        number = 0
+        number, left = 0, os.fstat(file.fileno()).st_size
         while header := file.read(_HEADER_BYTES):
             if len(header) < _HEADER_BYTES or _masked_crc(header[:8]) != struct.unpack("<I", header[8:])[0]:
                 raise DataError(f"{path} is damaged at record {number}: its length does not match its checksum")
             (length,) = struct.unpack("<Q", header[:8])
-            record = file.read(length)
+            left -= _HEADER_BYTES + length + _FOOTER_BYTES
+            # A length is only what the file says: memory is asked for after a look at what is there.
+            record = file.read(length) if left >= 0 else b""
             footer = file.read(_FOOTER_BYTES)
             if len(footer) < _FOOTER_BYTES or _masked_crc(record) != struct.unpack("<I", footer)[0]:
                 raise DataError(f"{path} is damaged at record {number}: its bytes do not match their checksum")
@@ -77,7 +88,11 @@ def encode_example(sample: Sample) -> bytes:
 
 
 def decode_example(record: bytes) -> Sample:
-    """The sample in a serialized example that `encode_example` made."""
+    """The sample in a serialized example that `encode_example` made.
+
+    Raises:
+        ValueError: it made no such example.
+    """
     fields: dict[str, bytes] = {}
     for _, features in _fields(record):
         for _, entry in _fields(features):
@@ -85,6 +100,8 @@ def decode_example(record: bytes) -> Sample:
             ((_, values),) = _fields(feature)
             ((_, value),) = _fields(values)
             fields[name.decode()] = value
+    if missing := {"id", "label", "image"} - fields.keys():
+        raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
     label, _ = _read_varint(fields["label"], 0)
     return Sample(fields["id"].decode(), label, fields["image"])
 
@@ -114,17 +131,17 @@ def _fields(message: bytes) -> list[tuple[int, bytes]]:
     while at < len(message):
         key, at = _read_varint(message, at)
         length, at = _read_varint(message, at)
+        if key & 7 != 2 or at + length > len(message):
+            raise ValueError("a field is of another kind, or cut off")
         found.append((key >> 3, message[at : at + length]))
         at += length
     return found
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
+    value = 0
+    for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, at
-        shift += 7
+            return value, at + place + 1
+    raise ValueError("a number does not end")

@@ -25,6 +25,7 @@ from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
 from slotwise.stored import stored, stored_and_counted
+from slotwise.texts import printable, without_credentials
 from slotwise.versions import installed_versions
 
 # Sources whose catalogue holds URLs; the others bring the bytes along.
@@ -147,7 +148,7 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
         numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
         rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)
         wanted = rows.where(F.col("status").isNull())
-    print(f"{counts['rows']:,} rows; classes: {', '.join(classes)}", flush=True)
+    print(f"{counts['rows']:,} rows; classes: {printable(', '.join(classes))}", flush=True)
     wanted = wanted if settings.source in DOWNLOADED else with_images(source, wanted)
     return Chosen(rows, wanted, classes, given, counts["rows"], counts["candidates"])
 
@@ -262,6 +263,6 @@ def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, lis
         seed=settings.seed,
         splits=splits,
         accounting=accounting,
-        settings=settings.model_dump(mode="json"),
+        settings=without_credentials(settings.model_dump(mode="json")),
         versions=installed_versions(),
     )

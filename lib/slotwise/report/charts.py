@@ -16,6 +16,7 @@ INK = "black"
 COLOURS = ("#3b8fd4", "#e0812d", "#3fa36b", "#d1556a", "#9277d6", "#9a8a3a")
 
 _NUMBERED_CLASSES = 20
+_NAME_LENGTH = 26
 # Beyond the colours, these tell points apart.
 _MARKERS = ("o", "s", "^")
 
@@ -110,7 +111,7 @@ def points(places: Sequence[float | str], values: Sequence[float], marked: int, 
     plot.plot(at, values, "o", color=COLOURS[0], markersize=7, alpha=0.75)
     plot.plot(at[marked], values[marked], "o", color=COLOURS[1], markersize=11, label="best")
     if texts:
-        plot.set_xticks(range(len(texts)), texts)
+        plot.set_xticks(range(len(texts)), texts, parse_math=False)
         plot.set_xlim(-0.6, max(len(texts) - 0.4, 1.4))
     elif log:
         plot.set_xscale("log")
@@ -163,8 +164,9 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
                 if count:
                     plot.text(j + 0.5, i + 0.5, f"{count:,}", ha="center", va="center", color=INK, fontsize=8)
     middles = [place + 0.5 for place in range(len(names))]
-    plot.set_xticks(middles, names, rotation=90, fontsize=8)
-    plot.set_yticks(middles, names, fontsize=8)
+    shown = [short_name(name) for name in names]
+    plot.set_xticks(middles, shown, rotation=90, fontsize=8, parse_math=False)
+    plot.set_yticks(middles, shown, fontsize=8, parse_math=False)
     plot.grid(False)
     plot.invert_yaxis()
     plot.set_aspect("equal")
@@ -197,6 +199,15 @@ def named_points(items: Sequence[tuple[str, float, float]], y_label: str, x_labe
     plot.margins(0.12, 0.18)
     _legend(plot)
     return figure
+
+
+def short_name(name: str) -> str:
+    """A name of the data's own for a plot: SVG has no place for control characters, and a long one would leave none for what is plotted.
+
+    Where it is drawn, `parse_math=False` sees to it that no dollar sign in it starts a formula.
+    """
+    visible = "".join(character if character.isprintable() else "�" for character in name)
+    return visible if len(visible) <= _NAME_LENGTH else f"{visible[: _NAME_LENGTH - 1]}…"
 
 
 def _gap(value: float | None) -> float:

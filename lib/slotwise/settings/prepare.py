@@ -58,6 +58,7 @@ class PrepareSettings(FetchSettings):
     cache: Uri | None = option(None, "directory that keeps fetched images for the next run (default: beside the dataset)", accepted="a path or URI", metavar="URI")
     max_failed: float = option(0.2, "share of failed downloads above which the job gives up", accepted="a number from 0 to 1", metavar="SHARE", ge=0, le=1)
     reserve: float = option(0.3, "extra share of images fetched per class, to stand in for failed ones", accepted="a number from 0 to 10", metavar="SHARE", ge=0, le=10)
+    follow_links: bool = option(False, "folder: follow links that lead out of --input", accepted="true or false")
     category_column: str = option("categories", "covers: column of the class", accepted="a column of the input", metavar="NAME")
 
     @model_validator(mode="after")

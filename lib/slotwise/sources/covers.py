@@ -10,7 +10,9 @@ from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import tables
 from slotwise.sources.tables import MALFORMED, trimmed
 
-# The first name of a Python list as text: in single quotes, in double quotes, or bare.
+# The first name of a Python list as text: in single quotes, in double quotes, or bare. Java goes one call deeper with each character of
+# such a name, and would run out of stack on a long one.
+_LONGEST_LIST = 1_000
 _FIRST_NAME = r"""^\[\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,\]]*))"""
 
 
@@ -30,7 +32,8 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 
 def first_name(text: Column) -> Column:
     """The category of a cell: the first name of a Python list as text, else the text itself; null where nothing is left."""
-    names = [F.regexp_extract(text, _FIRST_NAME, group) for group in (1, 2, 3)]
+    start = F.substring(text, 1, _LONGEST_LIST)
+    names = [F.regexp_extract(start, _FIRST_NAME, group) for group in (1, 2, 3)]
     listed = F.regexp_replace(F.concat(*names), r"\\(.)", "$1")
     return trimmed(F.when(text.startswith("["), listed).otherwise(text))
 

@@ -19,8 +19,9 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     Spark's readers take that for hidden. An image beside the class folders has no class and is set aside.
 
     Raises:
-        UsageError: as `layout_of`, or there is no image.
+        UsageError: as `layout_of`, or there is no image, or something below the directory leads out of it or cannot be passed on.
     """
+    _check_names(settings)
     layout = layout_of(settings)
     files = image_files(spark, layout.root)
     numbers = files.select("path").withColumn("row", F.row_number().over(Window.orderBy("path")).cast("long") - 1)
@@ -30,13 +31,30 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
     return _catalogue(files.join(F.broadcast(numbers), "path"), layout)
 
 
+def _check_names(settings: PrepareSettings) -> None:
+    """Sees that a folder from a stranger holds no links to files of somebody else, which would become part of the dataset."""
+    for name, what in storage.oddities(str(settings.input)):
+        if what != storage.LEADS_OUT:
+            raise UsageError(f"In the --input directory is {what}", received=name, accepted="files and directories with names in UTF-8")
+        if not settings.follow_links:
+            raise UsageError(f"In the --input directory is {what}", received=name, accepted="links within it, or --follow-links if these are your own")
+
+
 def image_files(spark: SparkSession, root: str) -> DataFrame:
-    """`path` (as Spark spells it) and `content` of every image file at any depth below a directory."""
+    """`path` (as Spark spells it) and `content` of every image file at any depth below a directory.
+
+    Raises:
+        UsageError: there is one that cannot be read by its name.
+    """
     patterns = ("".join(f"[{letter}{letter.upper()}]" for letter in ending) for ending in ENDINGS)
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", f"*.{{{','.join(patterns)}}}")
     files = reader.load(storage.for_spark(root, pattern=True)).select("path", "content")
     # Spark's reader passes over files of no bytes; here they are rows like any other, and end as unreadable.
-    found = [storage.child(root, name) for name, size in storage.files_below(root) if not size and is_visible_image(name)]
+    visible = [(name, size) for name, size in storage.files_below(root) if is_visible_image(name)]
+    for name, _ in visible:
+        if ":" in name:
+            raise UsageError("Hadoop reads no file with a colon in its name", received=name, accepted="images and folders with other names")
+    found = [storage.child(root, name) for name, size in visible if not size]
     empty = [(storage.for_spark(uri).replace("file:///", "file:/"), bytearray()) for uri in found]  # as Spark spells paths
     return files.unionByName(spark.createDataFrame(empty, files.schema)) if empty else files
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from slotwise.texts import printable
+
 READ_ERRORS = (PySparkException, Py4JError)
 
 
@@ -12,4 +14,4 @@ def cause_of(error: Exception) -> str:
     """The innermost cause of a Java exception, without its class, else the error's first line."""
     lines = str(error).splitlines() or [type(error).__name__]
     causes = [line.partition("Caused by: ")[2] for line in lines if "Caused by: " in line]
-    return (causes[-1].partition(": ")[2] or causes[-1] if causes else lines[0])[:300]
+    return printable(causes[-1].partition(": ")[2] or causes[-1] if causes else lines[0], 300)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +18,14 @@ from slotwise import storage
 from slotwise.errors import DataError, UsageError
 from slotwise.sources.numbering import numbered, placed
 from slotwise.sources.reading import READ_ERRORS, cause_of
+from slotwise.texts import printable
 
 ENDINGS = (".csv", ".csv.gz")
 MALFORMED = "the number of cells is not that of the header"
 _CORRUPT = "_corrupt_record"
 # A field beyond this is a quote that was never closed, and would swallow the rest of the file.
 _LONGEST_FIELD = 1_000_000
+_LONGEST_HEADER = 1_000_000
 _CSV: dict[str, Any] = {"quote": '"', "escape": '"', "multiLine": True, "encoding": "UTF-8", "maxCharsPerColumn": _LONGEST_FIELD}
 
 
@@ -40,11 +45,7 @@ def read(spark: SparkSession, uri: str, wanted: Mapping[str, tuple[str, str]]) -
         DataError: it cannot be read as CSV.
     """
     files = _files(uri)
-    columns = _columns(spark, files)
-    for flag, column in wanted.values():
-        if columns.count(column) != 1:
-            how = "several columns" if column in columns else "no column"
-            raise UsageError(f"{uri} has {how} '{column}'", received=f"{flag} {column}", accepted=f"one of {', '.join(columns)}")
+    columns = columns_of(files, wanted)
     rows = _read(spark, files, columns, {name: column for name, (_, column) in wanted.items()})
     try:
         return numbered(spark, rows)
@@ -63,27 +64,41 @@ def _files(uri: str) -> list[str]:
     return files
 
 
-def _columns(spark: SparkSession, files: list[str]) -> list[str]:
-    headers = {file: _header(spark, file) for file in files}
+def columns_of(files: list[str], wanted: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The names of the columns that all these files have, found without Spark; `wanted` and errors are as for `read`."""
+    headers = {file: _header(file) for file in files}
     first = headers[files[0]]
     for file, header in headers.items():
         if header != first:
-            raise UsageError(f"The tables of --input have different columns: {storage.name(files[0])} has {', '.join(first)}", received=f"{storage.name(file)}: {', '.join(header)}", accepted="tables with the same header")
+            raise UsageError(f"The tables of --input have different columns: {storage.name(files[0])} has {printable(', '.join(first))}", received=f"{storage.name(file)}: {', '.join(header)}", accepted="tables with the same header")
+    for flag, column in wanted.values():
+        if first.count(column) != 1:
+            how = "several columns" if column in first else "no column"
+            raise UsageError(f"{printable(storage.parent(files[0]) if len(files) > 1 else files[0])} has {how} '{column}'", received=f"{flag} {column}", accepted=f"one of {', '.join(first)}")
     return first
 
 
-def _header(spark: SparkSession, file: str) -> list[str]:
-    lines = spark.read.text(storage.for_spark(file, pattern=True))
+def _header(file: str) -> list[str]:
+    """The names in the first row that is not blank. Only the start of the file is read, whatever a gzipped one would unpack to."""
     try:
-        first = lines.where(F.trim("value") != "").head()
-    except READ_ERRORS as error:
+        start = storage.read_start(file, _LONGEST_HEADER)
+        if file.lower().endswith(".gz"):
+            start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, _LONGEST_HEADER)
+    except (OSError, zlib.error) as error:
+        raise _unreadable(file, error) from error
+    text = start.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    lines = io.StringIO(text, newline=None)
+    try:
+        first = next((row for row in csv.reader(lines) if len(row) > 1 or "".join(row).strip()), None)
+    except csv.Error as error:
         raise _unreadable(file, error) from error
     if first is None:
         raise DataError(f"{file} is empty: not even a header is there")
-    try:
-        return next(csv.reader([first["value"].lstrip("\ufeff")]))
-    except csv.Error as error:
-        raise _unreadable(file, error) from error
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or any("\0" in name for name in first):
+        raise DataError(f"{file} is no text in UTF-8: it begins as UTF-16 does, or its header has NUL bytes in it")
+    if len(start) == _LONGEST_HEADER and not lines.read(1):
+        raise DataError(f"{file} cannot be read as CSV: its header has more than {_LONGEST_HEADER:,} bytes")
+    return first
 
 
 def _unreadable(uri: str, error: Exception) -> DataError:
@@ -108,5 +123,6 @@ def _read(spark: SparkSession, files: list[str], columns: list[str], wanted: Map
 
 def trimmed(text: Column) -> Column:
     """The text without white space at its ends; null where nothing is left."""
-    trimmed = F.regexp_replace(text, r"^[\s\x{A0}]+|[\s\x{A0}]+$", "")
+    # Only where a stretch of white space begins is its end looked for: from each of its characters on, a long one would take hours.
+    trimmed = F.regexp_replace(text, r"^[\s\x{A0}]+|(?<![\s\x{A0}])[\s\x{A0}]+$", "")
     return F.when(trimmed != "", trimmed)

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from slotwise.errors import DataError
 Arrays = list[npt.NDArray[np.generic]]
 
 # What a damaged zip file, or a damaged array in it, makes its readers raise. A whole array is known by its CRC.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, OSError, RuntimeError, OverflowError, MemoryError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, OSError, RuntimeError, OverflowError, MemoryError, TypeError, SyntaxError, TokenError)
 
 
 class Progress(BaseModel):
@@ -131,8 +132,7 @@ class Checkpoints:
             return None
         content = storage.read_bytes(uri)
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {key: file[key] for key in sorted(file.files)}
+            arrays = _arrays(content)
             progress = Progress.model_validate(json.loads(arrays.pop("progress").tobytes()))
             fed = arrays.pop("fed")
         except _DAMAGED as error:
@@ -156,6 +156,16 @@ def weight_difference(run: str, other: str) -> float:
             raise DataError(f"{each} has no checkpoint that can be read")
         newest.append(checkpoint.weights)
     return max(float(np.abs(one.astype(float) - two).max()) for one, two in zip(*newest, strict=True))
+
+
+def _arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an npz file by name, in order; raises one of `_DAMAGED` where it is none."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        # Ours are stored as they are: what says that it unpacks to more than was read would fill the memory.
+        if sum(entry.file_size for entry in packed.infolist()) > len(content):
+            raise ValueError("it unpacks to more bytes than it has")
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {key: file[key] for key in sorted(file.files)}
 
 
 def _name(position: Position) -> str:
