@@ -50,7 +50,8 @@ class TrainingStep:
 
     def totals(self) -> Totals:
         norm = float(self._norm.numpy())
-        return Totals(*(float(value) for value in self._totals.numpy()), gradient_norm=norm if norm >= 0 else None)
+        loss, correct, images = self._totals.numpy().tolist()
+        return Totals(loss, correct, images, norm if norm >= 0 else None)
 
     def fed(self, steps: int) -> npt.NDArray[np.int32]:
         return np.array(self._fed[:steps])

@@ -73,7 +73,8 @@ class TrainingStep:
         return asked > 0
 
     def totals(self) -> Totals:
-        return Totals(*self._totals.tolist(), gradient_norm=self._norm)
+        loss, correct, images = self._totals.tolist()
+        return Totals(loss, correct, images, self._norm)
 
     def fed(self, steps: int) -> npt.NDArray[np.int32]:
         return np.array(self._fed[:steps])
