@@ -204,6 +204,15 @@ def test_history_server_lists_the_training_in_words(two_slots: Trained, history:
     application = history.application("slotwise train simple on 2 slots")
     names = [stage["name"] for stage in history.stages(application["id"])]
     assert names == ["check executors", "train simple on 2 slots"]
+    jobs = [job["description"] for job in history.jobs(application["id"]) if not job["numTasks"]]
+    record = two_slots.record
+    assert [f"slot {slot.slot}: executor {slot.executor} on {slot.host}, 1 core, " in job for slot, job in zip(record.placement, jobs, strict=False)] == [True, True]
+    assert jobs[2:4] == [
+        f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.2f} %, validation loss {epoch.validation_loss:.4f}, "
+        f"accuracy {100 * epoch.validation_accuracy:.2f} %, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s"
+        for epoch in record.epochs
+    ]
+    assert f"accuracy {100 * record.test_accuracy:.2f} % on {COUNTS[2]} images" in jobs[4]
 
 
 def test_resumed_run_goes_on_with_fewer_slots(two_slots: Trained, by_plain_keras: dict[str, Any], resumed: Trained) -> None:

@@ -12,6 +12,7 @@ from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
 from slotwise.cluster.interruption import Interruption
 from slotwise.cluster.ship import ship
+from slotwise.cluster.story import tell
 from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
@@ -196,6 +197,7 @@ def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interrup
         record = _record(job, trained, laps, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
+    tell(spark, record, job.name)
     if settings.mlflow_experiment:
         send_apart(job.run)
     if record.audit.faults:
