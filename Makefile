@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch java demo test lint bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
+.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -26,6 +26,12 @@ torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own l
 
 $(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
+	touch $@
+
+mlflow: setup $(VENV)/.mlflow-ready  ## MLflow for --mlflow-experiment, from its own lock (200 MB)
+
+$(VENV)/.mlflow-ready: requirements-mlflow.lock $(VENV)/.ready
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-mlflow.lock
 	touch $@
 
 java:            ## Java 17 or later, by apt where that is possible
@@ -51,6 +57,9 @@ lint: setup      ## ruff, mypy, import-linter; compose and Kubernetes files by s
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(VENV)/bin/check-jsonschema --schemafile docker/kubernetes/sparkapplication.schema.json docker/kubernetes/train.yaml
 	$(VENV)/bin/kubernetes-validate --strict --quiet $(filter-out %/train.yaml,$(wildcard docker/kubernetes/*.yaml))
+
+tensorboard: setup  ## TensorBoard on this machine for RUN=URI, a run or a directory of runs, wherever it is
+	$(PYTHON) -m slotwise.tracking $(or $(RUN),workspace/runs)
 
 bench: torch $(VENV)/.bench-ready  ## measured ratios against other programs, in turn: docs/results/bench.md
 	$(PYTHON) -m benchmarks

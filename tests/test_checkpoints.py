@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets import make_dataset
+from events import seen
 from records import epoch_record
 from slots import end_slots, largest_difference, last_weights, make_job, run_slots
 from slotwise import storage
@@ -146,6 +147,10 @@ def test_a_resumed_run_ends_where_the_undisturbed_one_ends(dataset: str, tmp_pat
         assert result.resumed_from == [Position(epoch=1, step=0)]
         assert [epoch.loss for epoch in result.epochs] == pytest.approx([epoch.loss for epoch in expected.epochs], rel=1e-8)
         assert (result.best_epoch, result.test_accuracy) == (expected.best_epoch, expected.test_accuracy)
+        one, other = seen(undisturbed.run), seen(resumed.run)
+        for tag in ("loss/training", "loss/validation", "optimizer/gradient_norm"):
+            assert other.scalars[tag] == pytest.approx(one.scalars[tag], rel=1e-6)
+        assert other.images["confusion/validation"] == one.images["confusion/validation"]
 
 
 def test_a_run_that_is_stopped_within_an_epoch_goes_on_at_the_next_sample(dataset: str, tmp_path: Path) -> None:
@@ -169,6 +174,7 @@ def test_a_run_that_is_stopped_within_an_epoch_goes_on_at_the_next_sample(datase
         assert largest_difference(undisturbed, resumed) <= 1e-8
         assert [epoch.loss for epoch in result.epochs] == pytest.approx([epoch.loss for epoch in expected.epochs], rel=1e-8)
         assert [epoch.images for epoch in result.epochs] == [97, 97]
+        assert set(seen(resumed.run).scalars["loss/training"]) == {1, 2}
         assert str(audit.check(resumed.run, 2)) == "each of 97 ids exactly once in each of 2 epochs"
         assert audit.read_epoch(resumed.run, 1)["step"].to_pylist() == audit.read_epoch(undisturbed.run, 1)["step"].to_pylist()
         assert set(audit.read_epoch(resumed.run, 2)["slot"].to_pylist()) == set(range(later))

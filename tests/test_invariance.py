@@ -48,7 +48,8 @@ def test_any_number_of_slots_trains_the_same_model(
         assert difference <= LARGEST_WEIGHT_DIFFERENCE
         assert all(fed(jobs[count], epoch) == fed(jobs[1], epoch) for epoch in (1, 2))
         for one, many in zip(alone.epochs, results[count].epochs, strict=True):
-            assert (many.loss, many.validation_loss) == pytest.approx((one.loss, one.validation_loss), rel=1e-8)
+            assert one.gradient_norm
+            assert (many.loss, many.validation_loss, many.gradient_norm) == pytest.approx((one.loss, one.validation_loss, one.gradient_norm), rel=1e-8)
             assert (many.accuracy, many.validation_accuracy, many.images) == (one.accuracy, one.validation_accuracy, one.images)
         assert results[count].test_loss == pytest.approx(alone.test_loss, rel=1e-8)
         assert (results[count].test_accuracy, results[count].test_images) == (alone.test_accuracy, alone.test_images)
@@ -70,6 +71,7 @@ def test_every_precision_trains(engine: str, precision: str, tolerance: float, t
         result = run_slots(make_job(dataset, tmp_path / f"run-{slots}", slots=slots, engine=engine, precision=precision, epochs=1), slots)
         assert np.isfinite([result.epochs[0].loss, result.epochs[0].validation_loss, result.test_loss]).all()
         assert result.epochs[0].images == 97
+        assert 0 < result.epochs[0].gradient_norm < 1000  # a scaled loss's is thousands of times as large
         losses[slots] = result.epochs[0].loss
     print(f"{engine}, {precision}: loss {losses}")
     assert losses[2] == pytest.approx(losses[1], rel=tolerance)

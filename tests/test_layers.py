@@ -11,7 +11,9 @@ import tensorflow as tf
 from keras import layers
 
 from slotwise import models
+from slotwise.engines.engine import CONFUSION_CLASSES
 from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.evaluation import Evaluator
 from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
 from slotwise.engines.tensorflow.step import TrainingStep
 from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
@@ -263,7 +265,7 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
     copy, context = training_copy(model, ALONE, FORMS)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(2, 8))
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(3, 8))
     before = copy.get_weights()[0]
     numbers = np.arange(len(keys))
     batch = Batch(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(numbers % 3), keys, tf.constant(np.stack([numbers, numbers + 20], 1)))
@@ -281,11 +283,13 @@ def test_a_step_follows_the_smoothed_and_weighted_loss_and_reports_the_plain_one
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     weights = np.array(class_weights or [1.0, 1.0, 1.0])[labels]
     targets = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
-    gradient = x.T @ ((probabilities - targets) * weights[:, None]) / 7 + 0.2 * before
+    errors = (probabilities - targets) * weights[:, None]
+    gradient = x.T @ errors / 7 + 0.2 * before
     # Keras holds the factor of the penalty in single precision.
     np.testing.assert_allclose(before - after, gradient, atol=1e-7)
     totals = step.totals()
     assert totals.loss == pytest.approx(-np.log(probabilities[np.arange(7), labels]).sum())
+    assert totals.gradient_norm == pytest.approx(np.hypot(np.linalg.norm(gradient), np.linalg.norm(errors.sum(0) / 7)))
     assert (totals.correct, totals.images) == ((probabilities.argmax(1) == labels).sum(), 7)
     # Records 20 to 26 on slot 0, counted from 1, at places 0 to 6 of the second step.
     assert step.fed(2).tolist() == [[[0, 0]] * 8, [[number + 21, 1] for number in range(7)] + [[0, 0]]]
@@ -297,3 +301,19 @@ def test_a_stand_in_counts_for_nothing_but_the_penalty() -> None:
     np.testing.assert_allclose(before - after, 0.2 * before, atol=1e-12)
     assert (step.totals().loss, step.totals().correct) == (0.0, 0.0)
     assert not step.fed(2).any()
+
+
+@pytest.mark.parametrize("classes", [3, CONFUSION_CLASSES, CONFUSION_CLASSES + 1])
+def test_an_evaluation_counts_answers_by_class_up_to_a_hundred(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(classes)])
+    batches = [(drawn(count, 4, seed=count), tf.constant(random.integers(0, classes, count))) for count in (5, 3)]
+    found = Evaluator(model, ALONE)(batches)
+    assert found is not None
+    if classes > CONFUSION_CLASSES:
+        assert found.confusion is None
+        return
+    pairs = [(label, answer) for images, labels in batches for label, answer in zip(labels.numpy(), model(images).numpy().argmax(1), strict=True)]
+    assert found.confusion is not None
+    assert found.confusion.sum() == found.images == 8
+    assert all(found.confusion[pair] == pairs.count(pair) for pair in pairs)

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from datasets import make_dataset
+from events import seen
 from job_runs import COUNTS, TRAIN, tiny_dataset
 from slots import largest_difference, last_weights, make_job, run_slots
 from slotwise.contracts import run as runs
@@ -128,6 +129,8 @@ def test_both_engines_go_on_alike_from_the_same_weights(
     assert largest_difference(*jobs) <= tolerance
     assert max(np.abs(weight).max() for weight in last_weights(jobs[0])) > 1e-2
     one, other = results
+    assert [epoch.gradient_norm for epoch in other.epochs] == pytest.approx([epoch.gradient_norm for epoch in one.epochs], rel=1e-3)
+    assert seen(jobs[1].run).images["confusion/validation"] == seen(jobs[0].run).images["confusion/validation"]
     assert other.test_loss == pytest.approx(one.test_loss, rel=tolerance)
     assert (other.test_accuracy, other.parameters) == (one.test_accuracy, one.parameters)
 

@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets import draw
+from events import seen
 from job_runs import COUNTS, EVALUATE, EXPORT, PREDICT, SHARDS, TRAIN, put, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
@@ -24,6 +25,8 @@ from slotwise.contracts.evaluation import EvaluationRecord
 from slotwise.contracts.export import ExportRecord
 from slotwise.contracts.run import Position, RunRecord
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.tracking.events import SCALARS
+from slotwise.tracking.pictures import confusion_matrix
 
 if TYPE_CHECKING:
     from conftest import History, SparkSubmit
@@ -45,6 +48,7 @@ for split in ("validation", "test"):
     labels = tf.stack([sample["label"] for sample in samples])
     chances = model.predict(images, verbose=0)
     loss = keras.losses.sparse_categorical_crossentropy(labels, tf.cast(chances, tf.float64))
+    found[f"confusion {split}"] = tf.math.confusion_matrix(labels, tf.argmax(chances, 1), chances.shape[1]).numpy().tolist()
     found[split] = [len(samples), float(tf.reduce_mean(loss)), float(tf.reduce_mean(tf.cast(tf.argmax(chances, 1) == labels, tf.float64)))]
 assert "slotwise" not in sys.modules
 print(json.dumps(found))
@@ -88,8 +92,8 @@ def resumed(cluster: LocalCluster, dataset: str, two_slots: Trained, spark_submi
 
 
 @pytest.fixture(scope="module")
-def by_plain_keras(two_slots: Trained, local_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, float, float]]:
-    """Images, loss and accuracy of each split by the run's model.keras, before anything went on with the run."""
+def by_plain_keras(two_slots: Trained, local_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Images, loss and accuracy of each split, and its confusion matrix, by the run's model.keras, before anything went on with the run."""
     model = tmp_path_factory.mktemp("model") / "model.keras"
     storage.download(storage.join(two_slots.run, "model.keras"), str(model))
     done = subprocess.run([sys.executable, "-c", PLAIN_KERAS, str(model), str(local_dataset)], capture_output=True, text=True, timeout=300, check=False)
@@ -118,7 +122,7 @@ def test_every_epoch_has_every_training_image(two_slots: Trained) -> None:
     assert two_slots.record.train_seconds == pytest.approx(sum(epoch.seconds for epoch in two_slots.record.epochs))
 
 
-def test_model_file_gives_the_recorded_accuracies_in_plain_keras(two_slots: Trained, by_plain_keras: dict[str, tuple[int, float, float]]) -> None:
+def test_model_file_gives_the_recorded_accuracies_in_plain_keras(two_slots: Trained, by_plain_keras: dict[str, Any]) -> None:
     # Equal means: a validation or test image that is counted twice, or by no slot, would change them.
     record = two_slots.record
     best = record.epochs[record.best_epoch - 1]
@@ -200,12 +204,32 @@ def test_history_server_lists_the_training_in_words(two_slots: Trained, history:
     application = history.application("slotwise train simple on 2 slots")
     names = [stage["name"] for stage in history.stages(application["id"])]
     assert names == ["check executors", "train simple on 2 slots"]
+    jobs = [job["description"] for job in history.jobs(application["id"]) if not job["numTasks"]]
+    record = two_slots.record
+    assert [f"slot {slot.slot}: executor {slot.executor} on {slot.host}, 1 core, " in job for slot, job in zip(record.placement, jobs, strict=False)] == [True, True]
+    assert jobs[2:4] == [
+        f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.2f} %, validation loss {epoch.validation_loss:.4f}, "
+        f"accuracy {100 * epoch.validation_accuracy:.2f} %, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s"
+        for epoch in record.epochs
+    ]
+    assert f"accuracy {100 * record.test_accuracy:.2f} % on {COUNTS[2]} images" in jobs[4]
 
 
-def test_resumed_run_goes_on_with_fewer_slots(two_slots: Trained, by_plain_keras: dict[str, tuple[int, float, float]], resumed: Trained) -> None:
+def test_resumed_run_goes_on_with_fewer_slots(two_slots: Trained, by_plain_keras: dict[str, Any], resumed: Trained) -> None:
     record = resumed.record
     assert record.resumed_from == [Position(epoch=2, step=0)]
     assert record.slots == len(record.placement) == 1
     assert [epoch.loss for epoch in record.epochs[:2]] == [epoch.loss for epoch in two_slots.record.epochs]
     assert [epoch.epoch for epoch in record.epochs] == [1, 2, 3]
     assert "going on after epoch 2" in resumed.output.stdout
+
+
+def test_tensorboard_reads_every_epoch_from_hdfs_once(two_slots: Trained, by_plain_keras: dict[str, Any], resumed: Trained) -> None:
+    """Two epochs on two slots and a third on one, by TensorBoard's own reader."""
+    read = seen(resumed.run)
+    assert set(read.scalars) == set(SCALARS)
+    for tag, field in SCALARS.items():
+        assert read.scalars[tag] == pytest.approx({epoch.epoch: getattr(epoch, field) for epoch in resumed.record.epochs}, rel=1e-6), tag
+    assert {tag: list(steps) for tag, steps in read.images.items()} == {"samples/training": [0], "confusion/validation": [1, 2, 3]}
+    expected = confusion_matrix(np.array(by_plain_keras["confusion validation"]), resumed.record.class_names)
+    assert read.images["confusion/validation"][two_slots.record.best_epoch] == expected.png

@@ -40,7 +40,7 @@ from slotwise.sources.rows import bytes_column
 
 _READ = ("max_bytes", "max_pixels")
 _PREPARE = (*_READ, "image_size", "balance", "per_class", "logical_shards", "split", "seed")
-_TRAIN = (*TrainingSettings.model_fields, "slots", "min_slots", "engine")
+_TRAIN = (*TrainingSettings.model_fields, "slots", "min_slots", "engine", "mlflow_experiment")
 _ANSWER = "_slotwise_answer"
 _ID_DIGITS = 32
 

@@ -102,6 +102,12 @@ def phase(spark: SparkSession, title: str) -> Iterator[None]:
             context.setLocalProperty(key, value)  # type: ignore[arg-type]
 
 
+def note(spark: SparkSession, text: str) -> None:
+    """Puts a line among the jobs that Spark's UI and the History Server list: a job of no tasks, which needs no executor."""
+    with phase(spark, text):
+        spark.sparkContext._jsc.emptyRDD().count()
+
+
 @contextmanager
 def settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
     """Sets SQL settings for what is started inside; afterwards they are as before."""

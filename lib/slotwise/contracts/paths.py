@@ -66,6 +66,10 @@ class RunPaths:
     def audit(self) -> str:
         return storage.join(self.root, "audit")
 
+    @property
+    def tensorboard(self) -> str:
+        return storage.join(self.root, "tensorboard")
+
     def audit_epoch(self, epoch: int) -> str:
         """Parquet table of what an epoch (from 1) fed: step, slot, shard, record."""
         return storage.join(self.audit, f"epoch-{epoch:05d}.parquet")

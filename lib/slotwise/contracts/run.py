@@ -46,6 +46,8 @@ class EpochRecord(BaseModel):
     waiting_for_data_share: float
     all_reduce_share: float | None
     """None where it was not measured."""
+    gradient_norm: float | None = None
+    """Euclidean norm of one step's gradient, that of the last step but one; runs of earlier versions have none."""
 
 
 class SlotRecord(BaseModel):

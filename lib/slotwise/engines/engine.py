@@ -44,6 +44,13 @@ class Totals:
     loss: float
     correct: float
     images: float
+    gradient_norm: float | None = None
+    """Of the step that `watched_step` names, once it is taken in this process."""
+
+
+def watched_step(steps: int) -> int:
+    """The one step of an epoch whose gradient's norm is taken, which costs nothing so: the last that surely has a whole batch, if any."""
+    return max(steps - 2, 0)
 
 
 class Step(Protocol):
@@ -98,12 +105,18 @@ class MakeStep(Protocol):
         """
 
 
+CONFUSION_CLASSES = 100
+"""With more, a confusion matrix is nothing to look at, and much to sum over the slots."""
+
+
 class Evaluation(NamedTuple):
     """Means over all samples of a split, exact over slots."""
 
     loss: float
     accuracy: float
     images: int
+    confusion: npt.NDArray[np.int64] | None
+    """Images by [true class, answer]; None beyond `CONFUSION_CLASSES` classes."""
 
 
 Evaluator = Callable[[Iterable[tuple[Any, Any]]], "Evaluation | None"]

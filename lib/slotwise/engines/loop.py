@@ -68,7 +68,7 @@ class _Training:
         )  # fmt: skip
         self.evaluator = engine.make_evaluator(self.state.model, slots)
         self.lines = ProgressLines(self.settings.epochs, self.plan.steps, enabled=slots.is_chief)
-        self.recorder = Recorder(job, self.record.logical_shards) if slots.is_chief else None
+        self.recorder = Recorder(job, self.record) if slots.is_chief else None
         self.stop = StopWatch(job.run) if slots.is_chief else None
         self.best: Arrays = []
         self.all_reduce_seconds: float | None = None
@@ -98,6 +98,7 @@ class _Training:
         assert test is not None
         if self.recorder:
             self.recorder.wait()
+            self.recorder.board.write()
             self._save_model()
         return TrainingResult(
             epochs=progress.history,
@@ -132,6 +133,8 @@ class _Training:
             if progress.step:
                 self.step.begin_epoch(progress.sums, checkpoint.fed)
             progress = progress.model_copy(update={"resumed_from": [*progress.resumed_from, progress.position]})
+        if self.recorder:
+            self.recorder.board.begin(progress.history)
         check_equal_start(progress.position, self.slots)
         if self.job.resume and self.slots.is_chief:
             print(f"going on after {progress.position}" if checkpoint else "no checkpoint can be read: the training starts from its first epoch", flush=True)
@@ -167,7 +170,10 @@ class _Training:
             images_per_second=totals.images / progress.seconds,
             waiting_for_data_share=min(progress.waiting_seconds / progress.seconds, 1.0),
             all_reduce_share=min(self.all_reduce_seconds * self.plan.steps / progress.seconds, 1.0),
+            gradient_norm=totals.gradient_norm,
         )
+        if self.recorder:
+            self.recorder.board.add_epoch(record, validation.confusion if validation else None)
         progress = self._close_epoch(progress, record)
         self.lines.epoch_ends(record)
         return progress
@@ -192,6 +198,8 @@ class _Training:
             with clock.waiting():
                 # In the last step a slot may have no sample left; it still takes part in every sum.
                 batch = Batch(*next(source)) if order.sizes[step] else nothing
+            if self.recorder and epoch == step == 0:
+                self.recorder.board.add_samples(np.array(batch.images))
             self.state.set_learning_rate(learning_rate(self.settings, epoch, step, self.plan.steps))
             is_stopped = self.step(step, batch, self.plan.step_images(step), stop=self.stop is not None and self.stop.is_asked)
             if "first step" not in self.laps.seconds:

@@ -28,9 +28,7 @@ class Writer:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by __exit__
 
     def write(self, sample: Sample) -> None:
-        record = encode_example(sample)
-        length = struct.pack("<Q", len(record))
-        self._file.write(length + struct.pack("<I", _masked_crc(length)) + record + struct.pack("<I", _masked_crc(record)))
+        self._file.write(framed(encode_example(sample)))
 
     def __enter__(self) -> Writer:
         return self
@@ -72,6 +70,12 @@ def read_records(path: str) -> Iterator[bytes]:
                 raise DataError(f"{path} is damaged at record {number}: its bytes do not match their checksum")
             yield record
             number += 1
+
+
+def framed(record: bytes) -> bytes:
+    """A record as it stands in a file: between its length and its checksum."""
+    length = struct.pack("<Q", len(record))
+    return length + struct.pack("<I", _masked_crc(length)) + record + struct.pack("<I", _masked_crc(record))
 
 
 def encode_example(sample: Sample) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
+from importlib.util import find_spec
 
 from pyspark.sql import SparkSession
 
@@ -11,6 +12,7 @@ from slotwise import models, session, storage
 from slotwise.cluster import preflight, supervise
 from slotwise.cluster.interruption import Interruption
 from slotwise.cluster.ship import ship
+from slotwise.cluster.story import tell
 from slotwise.cluster.supervise import Trained
 from slotwise.contracts import dataset as datasets
 from slotwise.contracts.dataset import DatasetRecord
@@ -22,6 +24,7 @@ from slotwise.feed.order import slot_shards, training_plan
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
+from slotwise.tracking.sending import send_apart
 from slotwise.training import audit
 from slotwise.training.checkpoints import Checkpoints
 from slotwise.training.laps import Laps
@@ -74,6 +77,8 @@ def check(settings: TrainSettings) -> TrainingJob:
     assert settings.dataset is not None
     assert settings.model is not None
     check_engine(settings.engine, settings)
+    if settings.mlflow_experiment and find_spec("mlflow") is None:
+        raise UsageError("MLflow is not installed", received=f"--mlflow-experiment {settings.mlflow_experiment}", accepted="no --mlflow-experiment, or first make mlflow, or pip install 'slotwise[mlflow]'")
     models.check(settings.model, settings.model_parameters)
     record = datasets.load(settings.dataset)
     datasets.check_files(settings.dataset, record)
@@ -192,6 +197,9 @@ def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interrup
         record = _record(job, trained, laps, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
+    tell(spark, record, job.name)
+    if settings.mlflow_experiment:
+        send_apart(job.run)
     if record.audit.faults:
         raise TrainingFailed(f"The run at {job.run} is whole, but its audit is not: {record.audit}")
     return record

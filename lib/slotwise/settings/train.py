@@ -31,6 +31,7 @@ class TrainSettings(TrainingSettings):
     engine: Engine = option("tensorflow", "what trains", accepted="tensorflow or torch", metavar="NAME")
     resume: bool = option(False, "go on from the run's last checkpoint", accepted="true or false")
     overwrite: bool = option(False, "replace a run that is there already", accepted="true or false")
+    mlflow_experiment: str | None = option(None, "send the run to this experiment of MLflow when it has ended: to the server that MLFLOW_TRACKING_URI names, else into workspace/mlflow", accepted="a name", metavar="NAME", min_length=1)
     min_slots: int | None = option(None, "go on with as few as this where the cluster has lost some (default: as many as --slots)", accepted="a whole number from 1 up to --slots", metavar="M", ge=1)
 
     @model_validator(mode="after")

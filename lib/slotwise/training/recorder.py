@@ -1,4 +1,4 @@
-"""What the chief slot keeps of a training: its audit and its checkpoints, written while training goes on."""
+"""What the chief slot keeps of a training: its audit, checkpoints and event files, written while training goes on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from slotwise.contracts.dataset import DatasetRecord
 from slotwise.contracts.job import TrainingJob
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
+from slotwise.tracking.board import Board
 from slotwise.training import audit
 from slotwise.training.checkpoints import Checkpoint, Checkpoints
 
@@ -18,11 +20,12 @@ class Recorder:
 
     Args:
         job: names the run, how often to write and how much to keep.
-        shards: logical shards of the training split.
+        record: the dataset's.
     """
 
-    def __init__(self, job: TrainingJob, shards: int) -> None:
-        self._job, self._shards = job, shards
+    def __init__(self, job: TrainingJob, record: DatasetRecord) -> None:
+        self._job, self._shards = job, record.logical_shards
+        self.board = Board(RunPaths(job.run).tensorboard, record.classes)
         self._checkpoints = Checkpoints(RunPaths(job.run).checkpoints, job.settings.keep_checkpoints)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -50,7 +53,7 @@ class Recorder:
         self._submit(self._write, checkpoint)
 
     def wait(self) -> None:
-        """Waits until all is written.
+        """Waits until all is written, but for event files, which are not worth that.
 
         Raises:
             TrainingFailed: it could not be.
@@ -75,4 +78,5 @@ class Recorder:
         progress = checkpoint.progress
         if progress.step == 0:
             audit.write_epoch(self._job.run, len(progress.history), checkpoint.fed, self._shards)
+            self.board.write()
         self._checkpoints.save(checkpoint)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from slotwise.engines.engine import Evaluation
+from slotwise.engines.engine import CONFUSION_CLASSES, Evaluation
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.timing import INFERENCES, median_seconds
 
@@ -24,18 +25,25 @@ class Evaluator:
 
     def __init__(self, model: keras.Model, slots: Slots) -> None:
         self._model, self._slots = model, slots
+        classes = model.output_shape[-1]
+        self._classes = classes if classes <= CONFUSION_CLASSES else 0
         self._count = tf.function(self._traced_count, reduce_retracing=True, autograph=False)
 
     def __call__(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Evaluation | None:
         """Evaluates this slot's batches (images, labels) together with the other slots'; None if no slot has any."""
-        sums = tf.zeros([3], tf.float64)
+        sums = tf.zeros([3 + self._classes**2], tf.float64)
         for images, labels in batches:
             sums += self._count(images, labels)
-        loss, correct, images = (float(value) for value in self._slots.summed(sums).numpy())
-        return Evaluation(loss / images, correct / images, int(images)) if images else None
+        loss, correct, images, *confusion = self._slots.summed(sums).numpy().tolist()
+        matrix = np.array(confusion, np.int64).reshape(self._classes, self._classes) if confusion else None
+        return Evaluation(loss / images, correct / images, int(images), matrix) if images else None
 
     def _traced_count(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         logits = tf.cast(self._model(images, training=False), tf.float64)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        correct = tf.cast(tf.argmax(logits, 1) == labels, tf.float64)
-        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(correct), tf.cast(tf.size(labels), tf.float64)])
+        answers = tf.argmax(logits, 1)
+        correct = tf.cast(answers == labels, tf.float64)
+        sums = tf.stack([tf.reduce_sum(losses), tf.reduce_sum(correct), tf.cast(tf.size(labels), tf.float64)])
+        if not self._classes:
+            return sums
+        return tf.concat([sums, tf.reshape(tf.math.confusion_matrix(labels, answers, self._classes, dtype=tf.float64), [-1])], 0)

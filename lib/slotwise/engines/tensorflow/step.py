@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from slotwise.engines.engine import Totals
+from slotwise.engines.engine import Totals, watched_step
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import presence
 from slotwise.engines.training_copy import SlotContext
@@ -39,6 +39,7 @@ class TrainingStep:
         self._label_smoothing = label_smoothing
         self._places = epoch_shape[1]
         self._totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
+        self._watched, self._norm = watched_step(epoch_shape[0]), tf.Variable(-tf.ones([], self._dtype), trainable=False)
         with tf.device("/CPU:0"):  # a GPU has no kernels for tables of whole numbers
             self._fed = tf.Variable(tf.zeros([*epoch_shape, 2], tf.int32), trainable=False)
         self._step: Callable[..., tf.Tensor] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
@@ -48,13 +49,16 @@ class TrainingStep:
         return bool(asked.numpy() > 0)
 
     def totals(self) -> Totals:
-        return Totals(*(float(value) for value in self._totals.numpy()))
+        norm = float(self._norm.numpy())
+        loss, correct, images = self._totals.numpy().tolist()
+        return Totals(loss, correct, images, norm if norm >= 0 else None)
 
     def fed(self, steps: int) -> npt.NDArray[np.int32]:
         return np.array(self._fed[:steps])
 
     def begin_epoch(self, sums: Sequence[float] = (0.0, 0.0, 0.0), fed: npt.NDArray[np.int32] | None = None) -> None:
         self._totals.assign(sums)
+        self._norm.assign(-1.0)
         done = np.zeros(self._fed.shape, np.int32)
         if fed is not None:
             done[: len(fed)] = fed
@@ -64,6 +68,7 @@ class TrainingStep:
         flat = self._slots.run(self._global_sums, batch, global_images, stop)
         *parts, metrics, asked, fed = tf.split(flat, [*self._sizes, 2, 1, 2 * self._places])
         gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        self._norm.assign(tf.cond(step == self._watched, lambda: self._gradient_norm(flat), lambda: self._norm))
         self._optimizer.apply(gradients, self._variables)
         self._totals.assign_add(tf.concat([tf.cast(metrics, tf.float64), [tf.cast(global_images, tf.float64)]], 0))
         rows = tf.reshape(tf.cast(tf.round(fed), tf.int32), [1, self._places, 2])
@@ -92,6 +97,11 @@ class TrainingStep:
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
         return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)], 0))
+
+    def _gradient_norm(self, flat: tf.Tensor) -> tf.Tensor:
+        norm = tf.norm(flat[: sum(self._sizes)])
+        is_scaled = isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
+        return norm / tf.cast(self._optimizer.dynamic_scale, self._dtype) if is_scaled else norm
 
     def _smoothed(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Cross-entropy with labels of which a share is spread evenly over all classes, [b]."""

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from slotwise.engines.engine import Totals
+from slotwise.engines.engine import Totals, watched_step
 from slotwise.engines.torch.collective import Slots
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch
@@ -43,6 +43,8 @@ class TrainingStep:
         self._class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=self._dtype, device=slots.device)
         self._label_smoothing = label_smoothing
         self._totals = np.zeros(3)
+        self._watched: int = watched_step(epoch_shape[0])
+        self._norm: float | None = None
         self._fed = np.zeros((*epoch_shape, 2), np.int32)
 
     def __call__(self, step: int, batch: Batch, global_images: int, *, stop: bool) -> bool:
@@ -59,7 +61,10 @@ class TrainingStep:
         # On its way while gradients are worked out.
         summed = dist.all_reduce(told, group=self._slots.group, async_op=True) if self._slots.count > 1 else None
         self._objective(logits, labels, losses, global_images, has_samples).backward()
-        self._optimizer.apply([variable.value.grad for variable in self._variables], self._variables)
+        gradients = [variable.value.grad for variable in self._variables]
+        if step == self._watched:
+            self._norm = float(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]).norm())
+        self._optimizer.apply(gradients, self._variables)
         if summed:
             summed.wait()
         loss, correct, asked, *_ = told.tolist()
@@ -68,13 +73,15 @@ class TrainingStep:
         return asked > 0
 
     def totals(self) -> Totals:
-        return Totals(*self._totals.tolist())
+        loss, correct, images = self._totals.tolist()
+        return Totals(loss, correct, images, self._norm)
 
     def fed(self, steps: int) -> npt.NDArray[np.int32]:
         return np.array(self._fed[:steps])
 
     def begin_epoch(self, sums: Sequence[float] = (0.0, 0.0, 0.0), fed: npt.NDArray[np.int32] | None = None) -> None:
         self._totals[:] = sums
+        self._norm = None
         self._fed[:] = 0
         if fed is not None:
             self._fed[: len(fed)] = fed
