@@ -1,0 +1,127 @@
+"""`python -m slotwise.archive`: slotwise and all that it needs, as installed here, in one file for spark-submit's `--archives`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import cache_from_source
+from pathlib import Path
+
+import slotwise
+from slotwise.config import run_job
+from slotwise.errors import UsageError
+
+_ENDINGS = (".tar.gz", ".tgz", ".tar")  # a zip would hold a copy of Python's program in the place of the link to it
+# Spark brings its own jars to the containers, and nothing is compiled against TensorFlow there.
+_LEFT_OUT = ("pyspark/jars/", "tensorflow/include/")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the archive that the command line asks for.
+
+    Raises:
+        UsageError: a value that is not accepted, or a package that is not installed.
+    """
+    options = _parser().parse_args(arguments)
+    output = Path(options.output).resolve()
+    if not output.name.endswith(_ENDINGS):
+        raise UsageError("YARN unpacks an archive by its name", received=f"--output {options.output}", accepted=f"a name that ends in {', '.join(_ENDINGS)}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    packages = needed("slotwise", options.extras)
+    pack(packages, output, compress_level=options.compress_level, python_prefix=options.python_prefix)
+    print(f"{len(packages)} packages, {output.stat().st_size / 1e6:,.0f} MB: {output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m slotwise.archive", description=__doc__)
+    parser.add_argument("--output", default="workspace/environment.tar.gz", help="the archive; .tar is not compressed (default: %(default)s)")
+    parser.add_argument("--extras", nargs="*", default=["petastorm"], help="slotwise's extras that travel too, none if no name follows (default: petastorm)")
+    parser.add_argument("--compress-level", type=int, default=1, choices=range(10), help="gzip's (default: %(default)s)")
+    parser.add_argument("--python-prefix", help="where the nodes have the same Python, if not where this machine has it: /usr for /usr/bin/python3.11")
+    return parser
+
+
+def needed(name: str, extras: Sequence[str]) -> list[Distribution]:
+    """A package and, without end, those that it requires on this machine.
+
+    Raises:
+        UsageError: one is not installed.
+    """
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, Distribution] = {}
+    seen: set[tuple[str, str]] = set()
+    wanted = [(name, extra) for extra in ("", *extras)]
+    while wanted:
+        package, extra = wanted.pop()
+        if (package, extra) in seen:
+            continue
+        seen.add((package, extra))
+        try:
+            found[package] = found.get(package) or distribution(package)
+        except PackageNotFoundError as error:
+            raise UsageError(f"{package} is not installed", received=f"--extras {' '.join(extras)}", accepted="extras that are installed here: make setup, make torch") from error
+        for text in found[package].requires or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                wanted += [(canonicalize_name(requirement.name), each) for each in ("", *requirement.extras)]
+    return [found[package] for package in sorted(found)]
+
+
+def pack(packages: Sequence[Distribution], output: Path, *, compress_level: int, python_prefix: str | None = None) -> None:
+    """Writes an archive of a fresh environment with these packages, by venv-pack; it is there whole or not at all."""
+    try:
+        import venv_pack
+    except ImportError as error:
+        raise UsageError("venv-pack is not installed", received=sys.executable, accepted="an environment made by make setup, or pip install venv-pack") from error
+
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
+        empty = Path(scratch) / "environment"
+        venv.create(empty, symlinks=True, with_pip=False)
+        environment = venv_pack.Env(prefix=str(empty))
+        (target,) = (path.relative_to(empty) for path in empty.glob("lib/python*/site-packages"))
+        for package in packages:
+            environment.files.extend(venv_pack.File(str(source), str(target / name)) for source, name in _files(package))
+        written = Path(scratch) / output.name
+        tempfile.tempdir = scratch  # where venv-pack first writes
+        try:
+            environment.pack(output=str(written), compress_level=compress_level, python_prefix=python_prefix)
+        finally:
+            tempfile.tempdir = None
+        written.chmod(0o644)
+        os.replace(written, output)
+
+
+def _files(package: Distribution) -> Iterator[tuple[Path, str]]:
+    """Each file of an installed package with its name below `site-packages`; programs of `bin` stay here, they are for people."""
+    if package.metadata["Name"] == slotwise.__name__:
+        yield from _own_files(package)
+        return
+    listed = {str(file) for file in package.files or [] if not str(file).startswith(("..", "/", *_LEFT_OUT))}
+    # Compiled by the first import, or by pip, which then lists it.
+    compiled = {cache_from_source(name) for name in listed if name.endswith(".py")}
+    for name in sorted(listed | compiled):
+        source = Path(str(package.locate_file(name)))
+        if source.is_file():
+            yield source, name
+
+
+def _own_files(package: Distribution) -> Iterator[tuple[Path, str]]:
+    """slotwise's code, which an editable installation only points to, and what says its version."""
+    root = Path(slotwise.__file__).parent
+    for source in sorted(root.rglob("*")):
+        if source.is_file() and not source.name.endswith(".pyc"):
+            yield source, str(source.relative_to(root.parent))
+    for file in package.files or []:
+        if file.parent.name.endswith(".dist-info") and file.name in ("METADATA", "WHEEL", "INSTALLER", "top_level.txt"):
+            yield Path(str(package.locate_file(file))), str(file)
+
+
+if __name__ == "__main__":
+    run_job(main)
