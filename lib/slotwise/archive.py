@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import venv
@@ -13,12 +12,14 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 import slotwise
+from slotwise import storage
 from slotwise.config import run_job
 from slotwise.errors import UsageError
 
 _ENDINGS = (".tar.gz", ".tgz", ".tar")  # a zip would hold a copy of Python's program in the place of the link to it
-# Spark brings its own jars to the containers, and nothing is compiled against TensorFlow there.
+# Spark brings its own jars to the containers, and nothing is compiled against TensorFlow there; a third of the other files are packages' tests.
 _LEFT_OUT = ("pyspark/jars/", "tensorflow/include/")
+_TESTS = "tests"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,26 +29,33 @@ def main(arguments: Sequence[str]) -> None:
         UsageError: a value that is not accepted, or a package that is not installed.
     """
     options = _parser().parse_args(arguments)
-    output = Path(options.output).resolve()
-    if not output.name.endswith(_ENDINGS):
+    output = storage.normalise(options.output)
+    if not output.endswith(_ENDINGS):
         raise UsageError("YARN unpacks an archive by its name", received=f"--output {options.output}", accepted=f"a name that ends in {', '.join(_ENDINGS)}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    packages = needed("slotwise", options.extras)
-    pack(packages, output, compress_level=options.compress_level, python_prefix=options.python_prefix)
-    print(f"{len(packages)} packages, {output.stat().st_size / 1e6:,.0f} MB: {output}")
+    packages = needed("slotwise", options.extras, options.without)
+    with tempfile.TemporaryDirectory(prefix="slotwise-archive-") as scratch:
+        packed = Path(scratch) / storage.name(output)
+        pack(packages, packed, compress_level=options.compress_level, python_prefix=options.python_prefix)
+        size = packed.stat().st_size
+        storage.upload(str(packed), output)
+    print(f"{len(packages)} packages, {size / 1e6:,.0f} MB: {output}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m slotwise.archive", description=__doc__)
-    parser.add_argument("--output", default="workspace/environment.tar.gz", help="the archive; .tar is not compressed (default: %(default)s)")
+    parser.add_argument("--output", default="workspace/environment.tar.gz", help="a path or URI, such as one on HDFS; .tar is not compressed (default: %(default)s)")
     parser.add_argument("--extras", nargs="*", default=["petastorm"], help="slotwise's extras that travel too, none if no name follows (default: petastorm)")
+    parser.add_argument("--without", nargs="*", default=[], help="packages to leave out, with what only they need: in client mode the driver alone uses matplotlib, scikit-learn and keras-tuner")
     parser.add_argument("--compress-level", type=int, default=1, choices=range(10), help="gzip's (default: %(default)s)")
     parser.add_argument("--python-prefix", help="where the nodes have the same Python, if not where this machine has it: /usr for /usr/bin/python3.11")
     return parser
 
 
-def needed(name: str, extras: Sequence[str]) -> list[Distribution]:
+def needed(name: str, extras: Sequence[str], without: Sequence[str] = ()) -> list[Distribution]:
     """A package and, without end, those that it requires on this machine.
+
+    Args:
+        without: not these, nor what they require unless others do too.
 
     Raises:
         UsageError: one is not installed.
@@ -60,7 +68,7 @@ def needed(name: str, extras: Sequence[str]) -> list[Distribution]:
     wanted = [(name, extra) for extra in ("", *extras)]
     while wanted:
         package, extra = wanted.pop()
-        if (package, extra) in seen:
+        if (package, extra) in seen or package in without:
             continue
         seen.add((package, extra))
         try:
@@ -75,27 +83,24 @@ def needed(name: str, extras: Sequence[str]) -> list[Distribution]:
 
 
 def pack(packages: Sequence[Distribution], output: Path, *, compress_level: int, python_prefix: str | None = None) -> None:
-    """Writes an archive of a fresh environment with these packages, by venv-pack; it is there whole or not at all."""
+    """Writes an archive of a fresh environment with these packages, by venv-pack.
+
+    Raises:
+        UsageError: venv-pack is not installed.
+    """
     try:
         import venv_pack
     except ImportError as error:
         raise UsageError("venv-pack is not installed", received=sys.executable, accepted="an environment made by make setup, or pip install venv-pack") from error
 
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
-        empty = Path(scratch) / "environment"
-        venv.create(empty, symlinks=True, with_pip=False)
-        environment = venv_pack.Env(prefix=str(empty))
-        (target,) = (path.relative_to(empty) for path in empty.glob("lib/python*/site-packages"))
-        for package in packages:
-            environment.files.extend(venv_pack.File(str(source), str(target / name)) for source, name in _files(package))
-        written = Path(scratch) / output.name
-        tempfile.tempdir = scratch  # where venv-pack first writes
-        try:
-            environment.pack(output=str(written), compress_level=compress_level, python_prefix=python_prefix)
-        finally:
-            tempfile.tempdir = None
-        written.chmod(0o644)
-        os.replace(written, output)
+    empty = output.parent / "environment"
+    venv.create(empty, symlinks=True, with_pip=False)
+    environment = venv_pack.Env(prefix=str(empty))
+    (target,) = (path.relative_to(empty) for path in empty.glob("lib/python*/site-packages"))
+    for package in packages:
+        environment.files.extend(venv_pack.File(str(source), str(target / name)) for source, name in _files(package))
+    environment.pack(output=str(output), compress_level=compress_level, python_prefix=python_prefix)
+    output.chmod(0o644)  # venv-pack keeps it from others
 
 
 def _files(package: Distribution) -> Iterator[tuple[Path, str]]:
@@ -103,7 +108,7 @@ def _files(package: Distribution) -> Iterator[tuple[Path, str]]:
     if package.metadata["Name"] == slotwise.__name__:
         yield from _own_files(package)
         return
-    listed = {str(file) for file in package.files or [] if not str(file).startswith(("..", "/", *_LEFT_OUT))}
+    listed = {str(file) for file in package.files or [] if not str(file).startswith(("..", "/", *_LEFT_OUT)) and _TESTS not in file.parts[:-1]}
     # Compiled by the first import, or by pip, which then lists it.
     compiled = {cache_from_source(name) for name in listed if name.endswith(".py")}
     for name in sorted(listed | compiled):

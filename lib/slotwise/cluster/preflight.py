@@ -17,6 +17,7 @@ from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError, UsageError
 from slotwise.session import phase
 from slotwise.settings.train import TrainSettings
+from slotwise.settings.training import Engine
 from slotwise.versions import installed_versions
 
 DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
@@ -104,13 +105,13 @@ def all_slots(spark: SparkSession) -> int:
     return found
 
 
-def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
-    """Sees that executors have the driver's versions and can read the dataset.
+def check_executors(spark: SparkSession, slots: int, dataset: str, engine: Engine) -> None:
+    """Sees that executors have the driver's versions, of PyTorch where it is to train, and can read the dataset.
 
     Raises:
         DataError: they have not, or cannot.
     """
-    expected = installed_versions()
+    expected = versions_needed(engine)
     tasks = slots * _TASKS_PER_SLOT
 
     def look(_: int) -> tuple[dict[str, str], bool]:
@@ -126,6 +127,11 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
             raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. {SAME_ENVIRONMENT}")
         if not readable:
             raise DataError(f"An executor cannot read {DatasetPaths(dataset).record}. On a cluster the dataset has to be on storage that all executors reach")
+
+
+def versions_needed(engine: Engine) -> dict[str, str]:
+    """The driver's versions that executors need to have: an environment that is shipped need not hold PyTorch for TensorFlow."""
+    return {name: version for name, version in installed_versions().items() if name != "torch" or engine == "torch"}
 
 
 def different(expected: Mapping[str, str], versions: Mapping[str, str]) -> list[str]:

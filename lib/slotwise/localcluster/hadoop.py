@@ -44,8 +44,8 @@ def write_configuration(directory: Path, port: int, ui_port: int) -> None:
         "dfs.namenode.redundancy.considerLoad": "false",
         "dfs.namenode.safemode.extension": "0",
     }
-    write_site(directory, "core", core)
-    write_site(directory, "hdfs", hdfs)
+    write_site(configuration(directory), "core", core)
+    write_site(configuration(directory), "hdfs", hdfs)
 
 
 def configuration(directory: Path) -> Path:
@@ -53,11 +53,11 @@ def configuration(directory: Path) -> Path:
     return directory / "conf"
 
 
-def write_site(directory: Path, name: str, properties: Mapping[str, str]) -> None:
-    """Writes `NAME-site.xml`."""
-    configuration(directory).mkdir(parents=True, exist_ok=True)
+def write_site(conf: Path, name: str, properties: Mapping[str, str]) -> None:
+    """Writes `NAME-site.xml` of a configuration directory."""
+    conf.mkdir(parents=True, exist_ok=True)
     entries = "".join(f"  <property><name>{escape(key)}</name><value>{escape(value)}</value></property>\n" for key, value in properties.items())
-    (configuration(directory) / f"{name}-site.xml").write_text(f"<configuration>\n{entries}</configuration>\n")
+    (conf / f"{name}-site.xml").write_text(f"<configuration>\n{entries}</configuration>\n")
 
 
 def format_namenode(directory: Path) -> None:
@@ -80,10 +80,9 @@ def datanode(directory: Path, tied: bool) -> Daemon:
     return Daemon("datanode", command, directory / "logs" / "datanode.log", tied=tied)
 
 
-def java(directory: Path, jars: Sequence[Jar] = ()) -> list[str]:
-    """The command that a server's class is appended to, with `jars` before those that pyspark ships."""
-    own = [fetched(jar) for jar in jars]
-    class_path = ":".join(map(str, (configuration(directory), spark.configuration(), *own, servers_jar(), f"{spark.home()}/jars/*")))
+def java(directory: Path, first: Sequence[Path] = ()) -> list[str]:
+    """The command that a server's class is appended to, with `first` before all else on its class path."""
+    class_path = ":".join(map(str, (*first, configuration(directory), spark.configuration(), servers_jar(), f"{spark.home()}/jars/*")))
     return [spark.java(), *_JAVA_OPTIONS, spark.mark(directory), "-cp", class_path]
 
 

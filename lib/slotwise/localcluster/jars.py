@@ -23,13 +23,18 @@ class Jar(NamedTuple):
     sha256: str
 
 
+def user_cache() -> Path:
+    """This user's directory for what is fetched or made once."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slotwise"
+
+
 def fetched(jar: Jar) -> Path:
     """The jar on this machine, without anything that it depends on.
 
     Raises:
         DataError: it cannot be fetched, or what came is not the known file.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slotwise"
+    cache = user_cache()
     path = cache / f"{jar.name}-{jar.version}.jar"
     if path.exists():
         return path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from slotwise.localcluster import hadoop, spark
-from slotwise.localcluster.jars import Jar
+from slotwise.localcluster import hadoop, localfiles, spark
+from slotwise.localcluster.jars import Jar, fetched, user_cache
 from slotwise.localcluster.processes import HOST, Daemon, fetch_json
 
 # What the servers need and Spark, a client, does not ship; of Bouncy Castle the version whose base Spark ships.
@@ -56,20 +56,27 @@ def write_configuration(directory: Path, ports: Mapping[str, int], cores: int) -
         # What runs in containers listens on loopback only, as all else here.
         "yarn.nodemanager.env-whitelist": "JAVA_HOME,SPARK_LOCAL_IP",
     }
-    hadoop.write_site(directory, "yarn", properties)
+    hadoop.write_site(hadoop.configuration(directory), "yarn", properties)
+    # The node's own, before the other on its class path.
+    hadoop.write_site(_nodes(directory), "yarn", {**properties, "fs.AbstractFileSystem.file.impl": localfiles.NAME})
+
+
+def _nodes(directory: Path) -> Path:
+    return hadoop.configuration(directory) / "nodemanager"
 
 
 def resourcemanager(directory: Path, tied: bool) -> Daemon:
-    return _daemon("resourcemanager", "resourcemanager.ResourceManager", directory, tied)
+    return _daemon("resourcemanager.ResourceManager", directory, tied, [])
 
 
 def nodemanager(directory: Path, tied: bool) -> Daemon:
     """The node; it ends its containers when it is stopped."""
-    return _daemon("nodemanager", "nodemanager.NodeManager", directory, tied)
+    return _daemon("nodemanager.NodeManager", directory, tied, [_nodes(directory), localfiles.compiled(user_cache())])
 
 
-def _daemon(name: str, main: str, directory: Path, tied: bool) -> Daemon:
-    command = [*hadoop.java(directory, _JARS), *_OPEN, f"org.apache.hadoop.yarn.server.{main}"]
+def _daemon(main: str, directory: Path, tied: bool, first: list[Path]) -> Daemon:
+    name = main.partition(".")[0]
+    command = [*hadoop.java(directory, [*first, *map(fetched, _JARS)]), *_OPEN, f"org.apache.hadoop.yarn.server.{main}"]
     java_home = Path(spark.java()).resolve().parent.parent
     return Daemon(name, command, directory / "logs" / f"{name}.log", {"JAVA_HOME": str(java_home), "SPARK_LOCAL_IP": HOST}, tied)
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +79,11 @@ class Probe:
     """A trial's directory by its place."""
     use_gpu: bool
 
-    def __call__(self, rows: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def __call__(self, rows: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         import pandas as pd
         from pyspark import BarrierTaskContext
 
-        java = str(next(rows)["java"].iloc[0])
+        java = str(next(iter(rows))["java"].iloc[0])
         yield pd.DataFrame({"report": [self._look(BarrierTaskContext.get(), java).model_dump_json()]})
 
     def _look(self, context: BarrierTaskContext, java: str) -> Seen:
