@@ -17,6 +17,7 @@ from slotwise.cluster.doctor.clock import ClockServer
 from slotwise.cluster.doctor.probe import Probe, Seen, look
 from slotwise.contracts.doctor import VERSION, Check, DoctorRecord
 from slotwise.errors import DataError, UsageError
+from slotwise.report.wording import count
 from slotwise.settings.doctor import DoctorSettings
 from slotwise.settings.train import TrainSettings
 
@@ -84,7 +85,7 @@ def _slots(spark: SparkSession, settings: DoctorSettings) -> Check:
         return Check(name="slots", state="fail", found=f"{error.what}; {error.received}", change=error.accepted)
     executors = placement.executors(spark)
     offered = sum(executor.task_slots for executor in executors)
-    return Check(name="slots", state="ok", found=f"{offered} of {settings.cores_per_slot} core{'s' if settings.cores_per_slot > 1 else ''} on {len(executors)} executor{'s' if len(executors) > 1 else ''}")
+    return Check(name="slots", state="ok", found=f"{offered} of {count(settings.cores_per_slot, 'core')} on {count(len(executors), 'executor')}")
 
 
 def _open_trials(wanted: list[str], stack: ExitStack) -> tuple[dict[str, str], dict[str, str]]:

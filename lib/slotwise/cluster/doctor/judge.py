@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from slotwise.cluster import preflight
 from slotwise.cluster.doctor.probe import Seen
 from slotwise.contracts.doctor import Check
+from slotwise.report.wording import count
 
 _OLDEST_JAVA = 17
 # TensorFlow, Keras and a small model; nobody can know how much a larger one takes.
@@ -54,7 +55,7 @@ def network(seen: Sequence[Seen]) -> Check:
     if faults:
         change = "let executors connect to each other and to the driver on any port (firewall, SPARK_LOCAL_IP, spark.driver.host)"
         return Check(name="network", state="fail", found=_list(faults), change=change)
-    return Check(name="network", state="ok", found=f"{len(seen)} task{'s' if len(seen) > 1 else ''} reached each other and the driver on ports of their own")
+    return Check(name="network", state="ok", found=f"{count(len(seen), 'task')} reached each other and the driver on ports of their own")
 
 
 def clocks(seen: Sequence[Seen]) -> Check:
@@ -77,10 +78,10 @@ def cores(seen: Sequence[Seen], cores_per_slot: int) -> Check:
     for host, tasks in _by_host(seen).items():
         processors = max(each.processors for each in tasks)
         if len(tasks) * cores_per_slot > processors:
-            short.append(f"{host} has {processors} processors for {len(tasks)} slots of {cores_per_slot}")
+            short.append(f"{host} has {count(processors, 'processor')} for {count(len(tasks), 'slot')} of {count(cores_per_slot, 'core')}")
     if short:
         return Check(name="cores", state="warn", found=_list(short), change="fewer cores per worker or executor, or on YARN the DominantResourceCalculator: slots that share a core wait for each other")
-    return Check(name="cores", state="ok", found=_list([f"{host}: {len(tasks)} slots, {tasks[0].processors} processors" for host, tasks in _by_host(seen).items()]))
+    return Check(name="cores", state="ok", found=_list([f"{host}: {count(len(tasks), 'slot')}, {count(tasks[0].processors, 'processor')}" for host, tasks in _by_host(seen).items()]))
 
 
 def memory(seen: Sequence[Seen], overhead_mb: int | None) -> Check:
@@ -93,10 +94,10 @@ def memory(seen: Sequence[Seen], overhead_mb: int | None) -> Check:
     for host, tasks in _by_host(seen).items():
         free = min((each.memory_mb for each in tasks if each.memory_mb is not None), default=None)
         if free is not None and free < len(tasks) * SLOT_MEMORY_MB:
-            faults.append((f"{host} has {free:,} MB free for {len(tasks)} slots", "fewer slots on a machine, or larger machines"))
+            faults.append((f"{host} has {free:,} MB free for {count(len(tasks), 'slot')}", "fewer slots on a machine, or larger machines"))
     for executor, tasks in _by_executor(seen).items():
         if overhead_mb is not None and overhead_mb < len(tasks) * SLOT_MEMORY_MB:
-            found = f"executor {executor} may take {overhead_mb:,} MB beside its heap for {len(tasks)} slot{'s' if len(tasks) > 1 else ''}"
+            found = f"executor {executor} may take {overhead_mb:,} MB beside its heap for {count(len(tasks), 'slot')}"
             faults.append((found, f"--conf spark.executor.memoryOverhead={len(tasks) * 4}g: beyond it the cluster kills the executor"))
     if faults:
         return Check(name="memory", state="warn", found=_list([found for found, _ in faults]), change=faults[-1][1])
