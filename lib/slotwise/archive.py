@@ -11,11 +11,11 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import cache_from_source
 from pathlib import Path
 
-import slotwise
 from slotwise import storage
 from slotwise.config import run_job
 from slotwise.errors import UsageError
 
+_OWN = "slotwise"
 _ENDINGS = (".tar.gz", ".tgz", ".tar")  # a zip would hold a copy of Python's program in the place of the link to it
 # Spark brings its own jars to the containers, and nothing is compiled against TensorFlow there; a third of the other files are packages' tests.
 _LEFT_OUT = ("pyspark/jars/", "tensorflow/include/")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     output = storage.normalise(options.output)
     if not output.endswith(_ENDINGS):
         raise UsageError("YARN unpacks an archive by its name", received=f"--output {options.output}", accepted=f"a name that ends in {', '.join(_ENDINGS)}")
-    packages = needed("slotwise", options.extras, options.without)
+    packages = needed(_OWN, options.extras, options.without)
     with tempfile.TemporaryDirectory(prefix="slotwise-archive-") as scratch:
         packed = Path(scratch) / storage.name(output)
         pack(packages, packed, compress_level=options.compress_level, python_prefix=options.python_prefix)
@@ -105,7 +105,7 @@ def pack(packages: Sequence[Distribution], output: Path, *, compress_level: int,
 
 def _files(package: Distribution) -> Iterator[tuple[Path, str]]:
     """Each file of an installed package with its name below `site-packages`; programs of `bin` stay here, they are for people."""
-    if package.metadata["Name"] == slotwise.__name__:
+    if package.metadata["Name"] == _OWN:
         yield from _own_files(package)
         return
     listed = {str(file) for file in package.files or [] if not str(file).startswith(("..", "/", *_LEFT_OUT)) and _TESTS not in file.parts[:-1]}
@@ -119,7 +119,7 @@ def _files(package: Distribution) -> Iterator[tuple[Path, str]]:
 
 def _own_files(package: Distribution) -> Iterator[tuple[Path, str]]:
     """slotwise's code, which an editable installation only points to, and what says its version."""
-    root = Path(slotwise.__file__).parent
+    root = Path(__file__).parent
     for source in sorted(root.rglob("*")):
         if source.is_file() and not source.name.endswith(".pyc"):
             yield source, str(source.relative_to(root.parent))
