@@ -94,12 +94,19 @@ def _open_trials(wanted: list[str], stack: ExitStack) -> tuple[dict[str, str], d
     for place in wanted:
         try:
             trial = places.open_trial(place)
-            stack.callback(places.close_trial, trial)
+            stack.callback(_close, trial)
             places.use(trial, "driver-too")
             trials[place] = trial
         except places.FAILURES as error:
             refusals[place] = f"{type(error).__name__}: {error}"
     return trials, refusals
+
+
+def _close(trial: str) -> None:
+    try:
+        places.close_trial(trial)
+    except places.FAILURES as error:  # said, but no reason to lose the findings
+        print(f"{trial} could not be removed: {error}", flush=True)
 
 
 def _judged(spark: SparkSession, settings: DoctorSettings, seen: list[Seen]) -> list[Check]:
