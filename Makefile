@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-stop clean
+.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-yarn cluster-stop archive clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -91,8 +91,15 @@ compare-frameworks: torch  ## TensorFlow and PyTorch on 1 and 2 slots, three tim
 cluster: setup   ## real HDFS, standalone master with two workers, History Server; ends them: make cluster-stop
 	$(PYTHON) -m slotwise.localcluster start
 
+cluster-yarn: setup  ## make cluster, with a YARN ResourceManager and NodeManager beside it
+	$(PYTHON) -m slotwise.localcluster start --yarn
+
 cluster-stop:    ## stop what make cluster started
 	$(PYTHON) -m slotwise.localcluster stop
+
+ARCHIVE := workspace/environment.tar.gz
+archive: setup   ## what executors run from, in one file for --archives; make archive ARCHIVE=hdfs://… puts it there
+	$(PYTHON) -m slotwise.archive --output $(ARCHIVE)
 
 clean:           ## remove the environment and the workspace
 	-test -x $(PYTHON) && $(PYTHON) -m slotwise.localcluster stop

@@ -17,6 +17,7 @@ from slotwise.contracts.sample import Sample
 from slotwise.formats import tfrecord
 from slotwise.settings.audit import AuditSettings
 from slotwise.settings.compare import CompareSettings
+from slotwise.settings.doctor import DoctorSettings
 from slotwise.settings.evaluate import EvaluateSettings
 from slotwise.settings.export import ExportSettings
 from slotwise.settings.predict import PredictSettings
@@ -26,9 +27,9 @@ from slotwise.settings.train import TrainSettings
 from slotwise.settings.tune import TuneSettings
 
 JOBS = Path(__file__).resolve().parent.parent / "jobs"
-TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, TUNE, EXPORT = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "tune", "export"))
+TRAIN, COMPARE, PREPARE, AUDIT, STUDY, PREDICT, EVALUATE, TUNE, EXPORT, DOCTOR = (str(JOBS / f"{name}.py") for name in ("train_distributed", "compare", "prepare", "audit", "study", "predict", "evaluate", "tune", "export", "doctor"))
 
-_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, TuneSettings, ExportSettings)
+_ALL: tuple[type[Settings], ...] = (PrepareSettings, TrainSettings, CompareSettings, StudySettings, AuditSettings, PredictSettings, EvaluateSettings, TuneSettings, ExportSettings, DoctorSettings)
 SETTINGS = {settings.job: settings for settings in _ALL}
 """Each job's settings, by the job's name."""
 

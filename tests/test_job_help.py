@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job_runs import AUDIT, COMPARE, EVALUATE, EXPORT, JOBS, PREDICT, PREPARE, SETTINGS, STUDY, TRAIN, TUNE, without_java
+from job_runs import AUDIT, COMPARE, DOCTOR, EVALUATE, EXPORT, JOBS, PREDICT, PREPARE, SETTINGS, STUDY, TRAIN, TUNE, without_java
 from slotwise import config
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check_help(text: str, job: str) -> None:
         config.load(SETTINGS[job], words[at + 1 :])
 
 
-@pytest.mark.parametrize("script", [PREPARE, TRAIN, STUDY, AUDIT, PREDICT, EVALUATE, TUNE, EXPORT])
+@pytest.mark.parametrize("script", [PREPARE, TRAIN, STUDY, AUDIT, PREDICT, EVALUATE, TUNE, EXPORT, DOCTOR])
 def test_help_needs_no_spark(script: str, tmp_path: Path) -> None:
     done = without_java(script, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,9 +13,10 @@ import pytest
 
 from conftest import History
 from slotwise import storage
+from slotwise.localcluster import __main__
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
-from slotwise.localcluster.state import running_cluster
+from slotwise.localcluster.state import ClusterState, running_cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -113,6 +114,8 @@ def test_commands_start_show_and_stop_a_cluster(tmp_path: Path) -> None:
         assert "--slots 2" in started
         assert state["history"] in command("status", *options[:2])
         assert "runs already" in command("start", *options)
+        refused = subprocess.run([sys.executable, "-m", "slotwise.localcluster", "start", "--yarn", *options], capture_output=True, text=True, check=False, timeout=60)
+        assert (refused.returncode, "runs already, without YARN" in refused.stderr) == (2, True)
         storage.write_text(f"{state['hdfs']}/file", "written")
         assert processes_of(tmp_path)
     finally:
@@ -121,6 +124,16 @@ def test_commands_start_show_and_stop_a_cluster(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
     assert not (tmp_path / "cluster.json").exists()
     assert command("stop", *options[:2]) == ""
+
+
+def test_lines_for_yarn_name_its_configuration() -> None:
+    addresses = {name: f"http://127.0.0.1:{name}" for name in ("history", "master_ui", "namenode_ui")}
+    state = ClusterState(master="spark://m:1", hdfs="hdfs://h:2", event_logs="hdfs://h:2/e", pids={}, yarn_ui="http://y:3", hadoop_conf="/a b/conf", **addresses)
+    lines = __main__._submit_lines(state).splitlines()
+    assert lines[4] == "export HADOOP_CONF_DIR='/a b/conf'"
+    assert [line.split("jobs/")[1].split(".py")[0] for line in lines[5:]] == ["prepare", "train_distributed", "compare"]
+    assert all(" --master yarn --num-executors 2 " in line for line in lines[5:])
+    assert lines[6].split()[-1] != lines[1].split()[-1], "another run than on standalone Spark"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SECTIONS = ("prepare", "training", "train_distributed", "compare", "study", "audit", "predict", "evaluate", "tune", "export")
+SECTIONS = ("prepare", "training", "train_distributed", "compare", "study", "audit", "predict", "evaluate", "tune", "export", "doctor")
 
 
 class Settings(BaseModel):

@@ -25,6 +25,7 @@ class UsageError(SlotwiseError):
     def __init__(self, what: str, *, received: object, accepted: str) -> None:
         super().__init__(f"{what}. Received: {printable(received)}. Accepted: {printable(accepted)}.")
         self.what = what
+        self.received = received
         self.accepted = accepted
 
 

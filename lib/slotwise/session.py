@@ -28,8 +28,8 @@ def effective_conf() -> SparkConf:
 def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = None) -> SparkSession:
     """Starts the session named `application`; `extra` fills in what the user has left unset.
 
-    Event logs go to `spark.eventLog.dir`; where the user names none, to the local cluster's HDFS if it is the master,
-    else to `workspace/spark-events`.
+    Event logs go to `spark.eventLog.dir`; where the user names none, to `/spark-events` on the local cluster's HDFS, if that is
+    the master, or on the file system that YARN's Hadoop configuration names, else to `workspace/spark-events`.
 
     Raises:
         DataError: Spark does not start.
@@ -78,14 +78,27 @@ def lent(spark: SparkSession | None, start: Callable[[], SparkSession]) -> Itera
 def _local_settings(conf: SparkConf) -> dict[str, str]:
     cluster = running_cluster()
     master = conf.get("spark.master") or "local[*]"
-    on_cluster = cluster is not None and master == cluster.master
-    settings = {"spark.eventLog.dir": cluster.event_logs if cluster and on_cluster else storage.normalise("workspace/spark-events")}
+    on_cluster = cluster is not None and (master == cluster.master or (master == "yarn" and _is_configured_by(cluster.hadoop_conf)))
+    settings = {"spark.eventLog.dir": cluster.event_logs if cluster and on_cluster else _event_logs(master)}
     if on_cluster or master.startswith("local"):
         # All of it runs on this machine: nothing has to be reachable from outside, whatever the host's name resolves to.
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     if on_cluster:
         settings["spark.hadoop.dfs.replication"] = "1"  # it has one DataNode
     return settings
+
+
+def _is_configured_by(directory: str) -> bool:
+    return os.path.realpath(os.environ.get("HADOOP_CONF_DIR", os.devnull)) == os.path.realpath(directory)
+
+
+def _event_logs(master: str) -> str:
+    """Below the workspace; on YARN, whose driver's directory may be a container's that soon is gone, on the cluster's own file system."""
+    if master == "yarn":
+        root = str(SparkContext._jvm.org.apache.hadoop.conf.Configuration().get("fs.defaultFS"))  # type: ignore[union-attr]
+        if not storage.is_local(root):
+            return storage.join(root, "spark-events")
+    return storage.normalise("workspace/spark-events")
 
 
 @contextmanager

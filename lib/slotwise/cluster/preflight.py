@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf
@@ -16,11 +17,14 @@ from slotwise.contracts.paths import DatasetPaths
 from slotwise.errors import DataError, UsageError
 from slotwise.session import phase
 from slotwise.settings.train import TrainSettings
+from slotwise.settings.training import Engine
 from slotwise.versions import installed_versions
 
+DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
 _EXECUTOR_WAIT_SECONDS = 30.0
 _SETTLED_SECONDS = 3.0
 _TASKS_PER_SLOT = 2
+SAME_ENVIRONMENT = "Give executors and driver the same environment (see conf/ and docker/)"
 # https://spark.apache.org/docs/latest/security.html
 _PROTECTION = ("spark.authenticate", "spark.network.crypto.enabled", "spark.ssl.enabled")
 
@@ -29,27 +33,34 @@ def check_conf(conf: SparkConf, settings: TrainSettings) -> None:
     """Refuses a Spark configuration that training cannot work under, before Spark starts.
 
     Raises:
-        UsageError: dynamic allocation, encryption that gradients would not have, a task size that contradicts the flags, or GPUs without
-            a resource.
+        UsageError: the first of `conf_faults`.
     """
-    if _is_true(conf, "spark.dynamicAllocation.enabled"):
-        raise UsageError(
+    for fault in conf_faults(conf, settings):
+        raise fault
+
+
+def conf_faults(conf: SparkConf, settings: TrainSettings) -> Iterator[UsageError]:
+    """What makes a Spark configuration unfit for training: dynamic allocation, encryption that gradients would not have, a task size that
+    contradicts the flags, GPUs without a resource.
+    """
+    if is_true(conf, DYNAMIC_ALLOCATION):
+        yield UsageError(
             "Barrier stages do not work with dynamic allocation",
-            received="spark.dynamicAllocation.enabled=true",
-            accepted="--conf spark.dynamicAllocation.enabled=false and a fixed number of executors",
+            received=f"{DYNAMIC_ALLOCATION}=true",
+            accepted=f"--conf {DYNAMIC_ALLOCATION}=false and a fixed number of executors",
         )
-    protected = [key for key in _PROTECTION if _is_true(conf, key)]
+    protected = [key for key in _PROTECTION if is_true(conf, key)]
     if protected and settings.slots > 1 and not settings.unencrypted_gradients:
-        raise UsageError(
+        yield UsageError(
             "The channel between slots, gRPC in TensorFlow and TCP in PyTorch, has neither encryption nor authentication, which this cluster asks for",
             received=f"{protected[0]}=true and {settings.slots} slots",
             accepted="--unencrypted-gradients where the network between executors is trusted, --slots 1, or a session without it",
         )
     task_cpus = conf.get("spark.task.cpus")
     if task_cpus is not None and task_cpus.strip() != str(settings.cores_per_slot):
-        raise UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {settings.cores_per_slot}", accepted="the same number in both")
+        yield UsageError("A slot is one Spark task", received=f"spark.task.cpus={task_cpus} and --cores-per-slot {settings.cores_per_slot}", accepted="the same number in both")
     if settings.use_gpu and conf.get("spark.task.resource.gpu.amount") is None:
-        raise UsageError("--use-gpu needs Spark's GPU scheduling", received="no spark.task.resource.gpu.amount", accepted="--conf spark.task.resource.gpu.amount=1 on executors with GPUs")
+        yield UsageError("--use-gpu needs Spark's GPU scheduling", received="no spark.task.resource.gpu.amount", accepted="--conf spark.task.resource.gpu.amount=1 on executors with GPUs")
 
 
 def check_slots(spark: SparkSession, slots: int, cores_per_slot: int) -> None:
@@ -94,13 +105,13 @@ def all_slots(spark: SparkSession) -> int:
     return found
 
 
-def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
-    """Sees that executors have the driver's versions and can read the dataset.
+def check_executors(spark: SparkSession, slots: int, dataset: str, engine: Engine) -> None:
+    """Sees that executors have the driver's versions, of PyTorch where it is to train, and can read the dataset.
 
     Raises:
         DataError: they have not, or cannot.
     """
-    expected = installed_versions()
+    expected = versions_needed(engine)
     tasks = slots * _TASKS_PER_SLOT
 
     def look(_: int) -> tuple[dict[str, str], bool]:
@@ -110,17 +121,31 @@ def check_executors(spark: SparkSession, slots: int, dataset: str) -> None:
         with phase(spark, "check executors"), failed_tasks_unsaid(spark):
             seen = spark.sparkContext.parallelize(range(tasks), tasks).map(look).collect()
     except (Py4JJavaError, PySparkException) as error:
-        raise DataError(f"The executors cannot run slotwise ({reason(error)}). Give them the same environment as the driver (see conf/ and docker/)") from error
+        raise cannot_run(error) from error
     for versions, readable in seen:
-        different = [name for name in expected if versions.get(name) != expected[name]]
-        if different:
-            name = different[0]
-            raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. Give both the same environment (see conf/ and docker/)")
+        if name := next(iter(different(expected, versions)), None):
+            raise DataError(f"An executor has {name} {versions.get(name)}, the driver has {expected[name]}. {SAME_ENVIRONMENT}")
         if not readable:
             raise DataError(f"An executor cannot read {DatasetPaths(dataset).record}. On a cluster the dataset has to be on storage that all executors reach")
 
 
-def _is_true(conf: SparkConf, key: str) -> bool:
+def versions_needed(engine: Engine) -> dict[str, str]:
+    """The driver's versions that executors need to have: an environment that is shipped need not hold PyTorch for TensorFlow."""
+    return {name: version for name, version in installed_versions().items() if name != "torch" or engine == "torch"}
+
+
+def different(expected: Mapping[str, str], versions: Mapping[str, str]) -> list[str]:
+    """The packages of which an executor has another version than the driver."""
+    return [name for name in expected if versions.get(name) != expected[name]]
+
+
+def cannot_run(error: Exception) -> DataError:
+    """What to say where no task could even look around."""
+    return DataError(f"The executors cannot run slotwise ({reason(error)}). {SAME_ENVIRONMENT}")
+
+
+def is_true(conf: SparkConf, key: str) -> bool:
+    """Whether a setting of Spark is on."""
     return str(conf.get(key, "false")).strip().lower() == "true"  # as Spark reads it
 
 

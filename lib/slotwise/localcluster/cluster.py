@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
 from slotwise import storage
-from slotwise.localcluster import hadoop, spark
+from slotwise.localcluster import hadoop, spark, yarn
 from slotwise.localcluster.processes import HOST, Daemon, free_port, is_free, wait_until
 from slotwise.localcluster.state import FILE_NAME, ClusterState
 
@@ -23,11 +23,16 @@ class Ports:
     master: int = 7077
     master_ui: int = 8080
     history: int = 18080
+    yarn: int = 8032
+    yarn_ui: int = 8088
+    yarn_scheduler: int = 8030
+    yarn_tracker: int = 8031
+    yarn_admin: int = 8033
 
     @classmethod
     def free(cls) -> Ports:
         """Ports that nobody listens on now."""
-        return cls(*(free_port() for _ in range(5)))
+        return cls(*(free_port() for _ in fields(cls)))
 
     def where_free(self) -> Ports:
         """The same ports, with a free one for each that is taken."""
@@ -44,22 +49,24 @@ class Workers:
 
 
 class LocalCluster:
-    """NameNode, DataNode, master, workers and History Server, all on loopback, with their data in one directory.
+    """NameNode, DataNode, master, workers and History Server, all on loopback, with their data in one directory; YARN beside them if asked for.
 
     A context manager: on leaving it everything is stopped. Parts are called namenode, datanode, master, worker-1,
-    worker-2, …, history. HDFS keeps its files in the directory from one start to the next.
+    worker-2, …, history, resourcemanager, nodemanager. HDFS keeps its files in the directory from one start to the next.
 
     Args:
         directory: data, logs, configuration and `cluster.json`.
         ports: where to listen; free ones unless told.
         workers: how many, and what each offers.
         tied: the servers die with this process, however it ends (Linux); False lets them outlive it.
+        yarn: `start` starts YARN as well.
     """
 
-    def __init__(self, directory: Path, ports: Ports | None = None, workers: Workers | None = None, *, tied: bool = True) -> None:
+    def __init__(self, directory: Path, ports: Ports | None = None, workers: Workers | None = None, *, tied: bool = True, yarn: bool = False) -> None:
         self.directory = directory.resolve()
         self.ports = ports or Ports.free()
         self.workers = workers or Workers()
+        self._tied, self._with_yarn = tied, yarn
         self.parts: dict[str, Daemon] = self._make_parts(tied)
 
     def _make_parts(self, tied: bool) -> dict[str, Daemon]:
@@ -97,6 +104,8 @@ class LocalCluster:
             history=f"http://{HOST}:{self.ports.history}",
             master_ui=f"http://{HOST}:{self.ports.master_ui}",
             namenode_ui=f"http://{HOST}:{self.ports.namenode_ui}",
+            yarn_ui=f"http://{HOST}:{self.ports.yarn_ui}" if "resourcemanager" in self.parts else None,
+            hadoop_conf=str(hadoop.configuration(self.directory)),
             pids={name: daemon.pid for name, daemon in self.parts.items() if daemon.pid is not None},
         )
 
@@ -112,10 +121,41 @@ class LocalCluster:
             self._start_parts([name for name in self.parts if name != "history"])
             storage.make_directory(self.event_logs)  # the History Server ends at once where it is missing
             self._start_parts(["history"])
+            if self._with_yarn:
+                self.start_yarn()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def start_yarn(self) -> None:
+        """Starts a ResourceManager and a NodeManager beside what runs already, and returns when the node is active.
+
+        The node has the workers' cores, and one for the application master.
+
+        Raises:
+            DaemonFailed: a part did not come up.
+            DataError: one of the servers' jars cannot be fetched.
+        """
+        ports, workers = self.ports, self.workers
+        listens = {
+            "address": ports.yarn,
+            "webapp.address": ports.yarn_ui,
+            "scheduler.address": ports.yarn_scheduler,
+            "resource-tracker.address": ports.yarn_tracker,
+            "admin.address": ports.yarn_admin,
+        }
+        yarn.write_configuration(self.directory, listens, workers.count * workers.cores + 1)
+        for make in (yarn.resourcemanager, yarn.nodemanager):
+            daemon = make(self.directory, self._tied)
+            self.parts[daemon.name] = daemon
+        self._start_parts(list(yarn.PARTS))
+
+    def stop_yarn(self) -> None:
+        """Stops the node, with its containers, and the ResourceManager; the rest goes on."""
+        for name in reversed(yarn.PARTS):
+            self.parts.pop(name).stop()
+        self._write_state()
 
     def start_part(self, name: str) -> None:
         """Starts a part that was stopped or killed and returns when it answers."""
@@ -151,6 +191,10 @@ class LocalCluster:
             running = [daemon for daemon in both if daemon.running()]
             if len(running) == 2:
                 wait_until(lambda: hadoop.is_ready(ports.namenode_ui), "HDFS open with a live DataNode", _START_SECONDS, running)
+        elif name in yarn.PARTS:
+            running = [daemon for other, daemon in self.parts.items() if other in yarn.PARTS and daemon.running()]
+            if len(running) == len(yarn.PARTS):
+                wait_until(lambda: yarn.active_nodes(ports.yarn_ui) >= 1, "an active NodeManager", _START_SECONDS, running)
         elif name == "history":
             wait_until(lambda: spark.history_answers(ports.history), "an answer of its REST interface", _START_SECONDS, [part])
         elif self.parts["master"].running():

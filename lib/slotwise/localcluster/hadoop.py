@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from slotwise import storage
-from slotwise.errors import DataError
 from slotwise.localcluster import spark
+from slotwise.localcluster.jars import Jar, fetched
 from slotwise.localcluster.processes import HOST, Daemon, DaemonFailed, fetch_json
 
-VERSION = "3.4.1"
-_ARTIFACT = "hadoop-client-minicluster"
-_SHA256 = "5b90be54a39d856f237a4530e25f62aea4b67c180c73b5cfb1aff35c502b2d29"
+_SERVERS = Jar("org.apache.hadoop", "hadoop-client-minicluster", "3.4.1", "5b90be54a39d856f237a4530e25f62aea4b67c180c73b5cfb1aff35c502b2d29")
 _JAVA_OPTIONS = ["-Xmx512m", *spark.LIGHT, "-Dslotwise.log.level=info"]
 
 
 def servers_jar() -> Path:
-    """The jar with the HDFS servers, fetched once for this user through the Ivy that Spark ships.
+    """The jar with all of Hadoop's servers; what it depends on, pyspark's own jars hold, but for what YARN takes beside.
 
     Raises:
         DataError: it cannot be fetched, or what came is not the known file.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slotwise"
-    jar = cache / f"{_ARTIFACT}-{VERSION}.jar"
-    if jar.exists():
-        return jar
-    cache.mkdir(parents=True, exist_ok=True)
-    # One at a time: Ivy's own cache does not bear two that fetch the same.
-    with open(cache / ".fetching", "w") as lock, tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if jar.exists():
-            return jar
-        fetched = Path(scratch) / jar.name
-        pattern = f"{scratch}/[artifact]-[revision].[ext]"
-        # Nothing the jar depends on is needed: pyspark's own jars hold it.
-        ivy = ["org.apache.ivy.Main", "-warn", "-notransitive", "-types", "jar", "-confs", "master", "-retrieve", pattern]
-        command = [spark.java(), "-cp", f"{spark.home()}/jars/*", *ivy, "-dependency", "org.apache.hadoop", _ARTIFACT, VERSION]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=540)
-        if not fetched.exists():
-            raise DataError(f"{jar.name}, the HDFS servers, could not be fetched:\n{(done.stdout + done.stderr).strip()[-2000:]}")
-        checksum = storage.file_sha256(str(fetched))
-        if checksum != _SHA256:
-            raise DataError(f"{jar.name} as fetched has SHA-256 {checksum}; {_SHA256} was expected")
-        fetched.replace(jar)
-    return jar
+    return fetched(_SERVERS)
 
 
 def write_configuration(directory: Path, port: int, ui_port: int) -> None:
@@ -72,39 +44,45 @@ def write_configuration(directory: Path, port: int, ui_port: int) -> None:
         "dfs.namenode.redundancy.considerLoad": "false",
         "dfs.namenode.safemode.extension": "0",
     }
-    conf = directory / "conf"
+    write_site(configuration(directory), "core", core)
+    write_site(configuration(directory), "hdfs", hdfs)
+
+
+def configuration(directory: Path) -> Path:
+    """Hadoop's configuration of the cluster in `directory`: what `HADOOP_CONF_DIR` names for its clients."""
+    return directory / "conf"
+
+
+def write_site(conf: Path, name: str, properties: Mapping[str, str]) -> None:
+    """Writes `NAME-site.xml` of a configuration directory."""
     conf.mkdir(parents=True, exist_ok=True)
-    (conf / "core-site.xml").write_text(_site(core))
-    (conf / "hdfs-site.xml").write_text(_site(hdfs))
-
-
-def _site(properties: Mapping[str, str]) -> str:
     entries = "".join(f"  <property><name>{escape(key)}</name><value>{escape(value)}</value></property>\n" for key, value in properties.items())
-    return f"<configuration>\n{entries}</configuration>\n"
+    (conf / f"{name}-site.xml").write_text(f"<configuration>\n{entries}</configuration>\n")
 
 
 def format_namenode(directory: Path) -> None:
     """Makes an empty file system, unless `directory` has one from an earlier start."""
     if (directory / "hdfs" / "name" / "current" / "VERSION").exists():
         return
-    command = [*_java(directory), "org.apache.hadoop.hdfs.server.namenode.NameNode", "-format", "-nonInteractive"]
+    command = [*java(directory), "org.apache.hadoop.hdfs.server.namenode.NameNode", "-format", "-nonInteractive"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
         raise DaemonFailed(f"The NameNode's directory could not be formatted:\n{done.stderr.strip()[-2000:]}")
 
 
 def namenode(directory: Path, tied: bool) -> Daemon:
-    command = [*_java(directory), "org.apache.hadoop.hdfs.server.namenode.NameNode"]
+    command = [*java(directory), "org.apache.hadoop.hdfs.server.namenode.NameNode"]
     return Daemon("namenode", command, directory / "logs" / "namenode.log", tied=tied)
 
 
 def datanode(directory: Path, tied: bool) -> Daemon:
-    command = [*_java(directory), "org.apache.hadoop.hdfs.server.datanode.DataNode"]
+    command = [*java(directory), "org.apache.hadoop.hdfs.server.datanode.DataNode"]
     return Daemon("datanode", command, directory / "logs" / "datanode.log", tied=tied)
 
 
-def _java(directory: Path) -> list[str]:
-    class_path = f"{directory}/conf:{spark.configuration()}:{servers_jar()}:{spark.home()}/jars/*"
+def java(directory: Path, first: Sequence[Path] = ()) -> list[str]:
+    """The command that a server's class is appended to, with `first` before all else on its class path."""
+    class_path = ":".join(map(str, (*first, configuration(directory), spark.configuration(), servers_jar(), f"{spark.home()}/jars/*")))
     return [spark.java(), *_JAVA_OPTIONS, spark.mark(directory), "-cp", class_path]
 
 

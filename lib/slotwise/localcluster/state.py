@@ -31,8 +31,12 @@ class ClusterState(BaseModel):
     """http://host:port of the History Server."""
     master_ui: str
     namenode_ui: str
+    yarn_ui: str | None = None
+    """http://host:port of the ResourceManager, where there is one."""
+    hadoop_conf: str = ""
+    """Directory of Hadoop's configuration for clients: HADOOP_CONF_DIR."""
     pids: dict[str, int]
-    """Process id of each part: namenode, datanode, master, worker-1, …, history."""
+    """Process id of each part: namenode, datanode, master, worker-1, …, history, and resourcemanager, nodemanager where they run."""
 
 
 def running_cluster(path: Path | None = None) -> ClusterState | None:

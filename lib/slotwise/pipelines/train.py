@@ -169,7 +169,7 @@ def train(spark: SparkSession, job: TrainingJob, laps: Laps | None = None) -> Ru
     """
     laps = laps or Laps()
     preflight.check_slots(spark, job.settings.slots, job.settings.cores_per_slot)
-    preflight.check_executors(spark, job.settings.slots, job.dataset)
+    preflight.check_executors(spark, job.settings.slots, job.dataset, job.settings.engine)
     laps.lap("checks")
     return carry_out(spark, job, laps)
 

@@ -178,7 +178,7 @@ def search(spark: SparkSession, job: SearchJob, command: str) -> SearchRecord:
     settings, paths, began = job.settings, SearchPaths(job.settings.output), time.monotonic()
     slots = settings.slots or preflight.all_slots(spark)
     preflight.check_slots(spark, slots, settings.cores_per_slot)
-    preflight.check_executors(spark, slots, job.state.dataset)
+    preflight.check_executors(spark, slots, job.state.dataset, settings.engine)
     for name in _models(job.state.space, job.example)[1:]:  # the first went to the executors with the session
         ship(spark, models.definition(name))
     with RunLock(paths.lock, f"{spark.sparkContext.appName} ({spark.sparkContext.applicationId})", work="search", place="output"):
