@@ -49,7 +49,7 @@ class Totals:
 
 
 def watched_step(steps: int) -> int:
-    """The one step of an epoch whose gradient's norm is taken, which costs nothing so: the last that surely has a whole batch, if any."""
+    """The step of an epoch whose gradient's norm is recorded: the last that surely has a whole batch, if there is one."""
     return max(steps - 2, 0)
 
 

@@ -68,7 +68,8 @@ class TrainingStep:
         flat = self._slots.run(self._global_sums, batch, global_images, stop)
         *parts, metrics, asked, fed = tf.split(flat, [*self._sizes, 2, 1, 2 * self._places])
         gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
-        self._norm.assign(tf.cond(step == self._watched, lambda: self._gradient_norm(flat), lambda: self._norm))
+        # Taken in every step, for less than a branch would cost: with one in it, TensorFlow runs the whole graph in a slower way.
+        self._norm.assign(tf.where(step == self._watched, self._gradient_norm(flat), self._norm))
         self._optimizer.apply(gradients, self._variables)
         self._totals.assign_add(tf.concat([tf.cast(metrics, tf.float64), [tf.cast(global_images, tf.float64)]], 0))
         rows = tf.reshape(tf.cast(tf.round(fed), tf.int32), [1, self._places, 2])
@@ -99,7 +100,7 @@ class TrainingStep:
         return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)], 0))
 
     def _gradient_norm(self, flat: tf.Tensor) -> tf.Tensor:
-        norm = tf.norm(flat[: sum(self._sizes)])
+        norm = tf.sqrt(2.0 * tf.nn.l2_loss(flat[: sum(self._sizes)]))
         is_scaled = isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
         return norm / tf.cast(self._optimizer.dynamic_scale, self._dtype) if is_scaled else norm
 
