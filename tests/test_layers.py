@@ -48,7 +48,7 @@ def some_keys(count: int, seed: int = 0) -> tf.Tensor:
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "epsilon": 1e-2}, {"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
-@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8)], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], options: dict[str, object]) -> None:
     x, upstream = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype, seed=4)
@@ -72,11 +72,11 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize(("size", "strides"), [(2, 2), (3, 2), ((2, 3), (1, 2))], ids=str)
+@pytest.mark.parametrize(("size", "strides", "image"), [(2, 2, (7, 8)), (3, 2, (7, 8)), ((2, 3), (1, 2), (7, 8)), (2, 2, (81, 82))], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_normalisation_that_pools_is_the_two_layers_of_keras(dtype: str, size: object, strides: object, padding: str) -> None:
+def test_normalisation_that_pools_is_the_two_layers_of_keras(dtype: str, size: object, strides: object, image: tuple[int, int], padding: str) -> None:
     pool = layers.MaxPooling2D(size, strides, padding, dtype=dtype)
-    x = drawn(6, 7, 8, 5, dtype=dtype)
+    x = drawn(6, *image, 5, dtype=dtype)
     upstream = drawn(*pool(x).shape, dtype=dtype, seed=4)
     gamma = drawn(5, dtype=dtype, seed=5).numpy()
     assert (gamma < 0).any()

@@ -1,7 +1,7 @@
 """Batch normalisation over all slots: a few passes over the images, with two small sums over the slots between them.
 
 Ioffe and Szegedy 2015 (https://arxiv.org/abs/1502.03167); the gradient is theirs with the sums taken over the global
-batch. XLA makes one loop of each pass; TensorFlow's fused kernels take more time for the statistics of one slot alone, and
+batch. XLA makes one loop of each pass over large images; TensorFlow's fused kernels take more time for the statistics of one slot alone, and
 twice as much for those of several.
 
 A max pooling that follows comes before the scaling, for normalising is increasing in each channel (decreasing where gamma
@@ -20,6 +20,8 @@ import tensorflow as tf
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.training_copy import Pooling
 
+# Values of one sample: XLA takes a tenth of a second for a loop, which a small layer does not give back.
+_WORTH_COMPILING = 1 << 15
 
 def normalise(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor, pooling: Pooling | None = None
@@ -84,13 +86,20 @@ def _increasing(x: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
 
 
 def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Has XLA compile a function, on CPUs: on GPUs it wants NVIDIA's compiler at hand, which TensorFlow does not bring."""
+    """Has XLA compile a function where its first argument is large, on CPUs: on GPUs it wants NVIDIA's compiler at hand, which TensorFlow
+    does not bring.
+    """
 
     @cache
     def compiled() -> Callable[..., Any]:
-        return tf.function(function, jit_compile=not tf.config.list_physical_devices("GPU"), autograph=False)
+        return tf.function(function, jit_compile=True, autograph=False)
 
-    return wraps(function)(lambda *tensors: compiled()(*tensors))
+    @wraps(function)
+    def choose(x: tf.Tensor, *others: tf.Tensor) -> Any:
+        is_worth_it = (x.shape[1:].num_elements() or 0) >= _WORTH_COMPILING and not tf.config.list_physical_devices("GPU")
+        return compiled()(x, *others) if is_worth_it else function(x, *others)
+
+    return choose
 
 
 def _in_rows(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
