@@ -51,6 +51,8 @@ def write_configuration(directory: Path, ports: Mapping[str, int], cores: int) -
         "yarn.nodemanager.resource.memory-mb": str(_MEMORY_MB),
         "yarn.nodemanager.pmem-check-enabled": "false",
         "yarn.nodemanager.vmem-check-enabled": "false",
+        # Of applications that have ended already; with Hadoop's five seconds the node would be ended before it has stopped by itself.
+        "yarn.nodemanager.process-kill-wait.ms": "1000",
         # A laptop's disk is often nearly full, and a node without one takes no containers.
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.5",
         # What runs in containers listens on loopback only, as all else here.
