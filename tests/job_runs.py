@@ -59,6 +59,16 @@ def edit_record(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path.write_text(json.dumps(record))
 
 
+def empty_split(root: Path, split: str) -> None:
+    """Has a local dataset say that nothing is in a split."""
+
+    def change(record: dict[str, Any]) -> None:
+        found = record["splits"][split]
+        found.update(samples=0, shards=[{**shard, "samples": 0} for shard in found["shards"]])
+
+    edit_record(root, change)
+
+
 def flip_a_bit(path: Path) -> None:
     """Damages a file without changing its size."""
     content = bytearray(path.read_bytes())

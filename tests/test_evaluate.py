@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from datasets import make_dataset
-from job_runs import edit_record
+from job_runs import empty_split
 from records import evaluation_record, run_record, write_run
 from slotwise import config
 from slotwise.contracts.sample import Sample
@@ -136,7 +136,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(str(root / "grey"), run_record(class_names=names, dataset=dataset))
     write_model(str(root / "grey"), models.build("simple", (16, 16, 1), 4, {"filters": 4}))
     shutil.copytree(root / "data", root / "no-test")
-    edit_record(root / "no-test", lambda record: record["splits"]["test"].update(samples=0))
+    empty_split(root / "no-test", "test")
     (root / "done").mkdir()
     (root / "done" / "evaluation.json").touch()
     return root

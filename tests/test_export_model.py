@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from datasets import make_dataset, samples_of
-from job_runs import EXPORT, edit_record, without_java
+from job_runs import EXPORT, empty_split, without_java
 from records import export_record, run_record, write_model, write_run
 from slotwise import config, models, storage
 from slotwise.contracts.export import ORIGINAL, ExportRecord
@@ -116,7 +116,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_model(str(root / name), other)
     for split in ("test", "validation"):
         shutil.copytree(root / "data", root / f"no-{split}")
-        edit_record(root / f"no-{split}", lambda record, split=split: record["splits"][split].update(samples=0))
+        empty_split(root / f"no-{split}", split)
     (root / "done").mkdir()
     (root / "done" / "export.json").touch()
     return root
