@@ -43,8 +43,8 @@ SparkSubmit = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Of several processes none is to be left with the longest files when the others have finished.
 _LONGEST_FIRST = (
-    "test_readme", "test_tune", "test_prepare_job", "test_survival", "test_studies", "test_train_job", "test_torch_engine", "test_invariance",
-    "test_checkpoints", "test_export_model", "test_api", "test_predict", "test_compare_job", "test_train_refusals", "test_outage",
+    "test_readme", "test_tune", "test_yarn", "test_prepare_job", "test_survival", "test_studies", "test_train_job", "test_torch_engine",
+    "test_invariance", "test_checkpoints", "test_export_model", "test_api", "test_predict", "test_compare_job", "test_train_refusals", "test_outage",
 )  # fmt: skip
 
 
