@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks import machine
 from benchmarks.pairs import Ratio
 from slotwise import storage
-from slotwise.versions import installed_versions
 
 _DIRECTORY = Path("docs/results")
 _README = Path("README.md")
 _BEGIN, _END = "<!-- make bench -->\n", "<!-- end of make bench -->\n"
-
-
-def machine() -> dict[str, object]:
-    """What the ratios depend on."""
-    return {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system(), **installed_versions()}
 
 
 def keep(results: Iterable[Ratio], order: Iterable[str]) -> str:
@@ -29,7 +22,7 @@ def keep(results: Iterable[Ratio], order: Iterable[str]) -> str:
     """
     _DIRECTORY.mkdir(parents=True, exist_ok=True)
     lines_file, machine_file = (storage.normalise(str(_DIRECTORY / name)) for name in ("bench.json", "bench.machine.json"))
-    here = machine()
+    here = machine.facts()
     is_same = storage.exists(machine_file) and storage.read_json(machine_file) == here
     lines = {line["name"]: Ratio(**line) for line in (storage.read_json(lines_file) if is_same else [])}
     lines.update({result.name: result for result in results})
@@ -52,8 +45,3 @@ def markdown(lines: Iterable[Ratio], facts: dict[str, object]) -> str:
     head = ["| what | ratio (median) | lowest to highest | pairs | goal | met |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     rows = [f"| {r.name} | {r.ratio:.2f} | {r.low:.2f} to {r.high:.2f} | {r.pairs} | {r.goal:.2f} | {'yes' if r.met else 'no'} |" for r in lines]
     return "\n".join([*head, *rows, "", "Made with `make bench`: " + ", ".join(f"{name} {value}" for name, value in facts.items()), ""])
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())

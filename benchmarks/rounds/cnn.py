@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.data import dataset
+from benchmarks.machine import has_bfloat16
 from benchmarks.pairs import Claim, Contestants
 from benchmarks.processes import one_core_environment, pinned, rate_of
 from benchmarks.rounds.round import Round
@@ -64,12 +65,13 @@ def _ddp_rate(uri: str, ranks: int) -> float:
     return float(said[0].split()[-1])
 
 
+_BFLOAT16 = (Claim("one slot bfloat16 / Keras fit float32, covers", 2.8, "one slot bfloat16", ("Keras fit",)),) if has_bfloat16() else ()
 ROUNDS = (
     Round(
         "covers",
         (
             Claim("one slot / Keras fit, covers, float32", 1.75, "one slot", ("Keras fit",)),
-            Claim("one slot bfloat16 / Keras fit float32, covers", 2.8, "one slot bfloat16", ("Keras fit",)),
+            *_BFLOAT16,
             Claim("two slots / one slot, covers, same global batch", 1.75, "two slots", ("one slot",)),
             Claim("two slots / two separate copies, covers", 0.95, "two slots", ("two copies",)),
         ),
