@@ -24,13 +24,15 @@ class Training:
     """A training under spark-submit, watched line by line.
 
     `lines` has what the driver printed, with the time of each (monotonic seconds); `tasks` the process of each slot's
-    Spark task, whose child trains.
+    Spark task, whose child trains, by what a driver of several trainings prints before the slot, and the slot; `struck_one`
+    is what it prints so before the slots of the training that is struck.
     """
 
     driver: subprocess.Popen[str]
     lines: list[tuple[float, str]] = field(default_factory=list)
-    tasks: dict[int, int] = field(default_factory=dict)
+    tasks: dict[tuple[str, int], int] = field(default_factory=dict)
     struck: float | None = None
+    struck_one: str = ""
 
     @property
     def output(self) -> str:
@@ -41,12 +43,20 @@ class Training:
         assert self.driver.stdout is not None
         for line in self.driver.stdout:
             self.lines.append((time.monotonic(), line))
-            if started := re.search(r"slot (\d+) \| starts on .*, process (\d+)", line):
-                self.tasks[int(started[1])] = int(started[2])
+            if started := re.search(r"^(.*?)slot (\d+) \| starts on .*, process (\d+)", line):
+                self.tasks[started[1], int(started[2])] = int(started[3])
 
     def time_of(self, pattern: str, after: float = 0.0) -> float | None:
         """When the first line that matches was printed, after a moment; None if there was none."""
-        return next((at for at, line in self.lines if at >= after and re.search(pattern, line)), None)
+        found = self.first(pattern, after)
+        return found[0] if found else None
+
+    def first(self, pattern: str, after: float = 0.0) -> tuple[float, str] | None:
+        """The first line that matches, after a moment, and when it was printed."""
+        return next(((at, line) for at, line in self.lines if at >= after and re.search(pattern, line)), None)
+
+    def task(self, slot: int) -> int:
+        return self.tasks[self.struck_one, slot]
 
 
 Fault = Callable[[Training, int], None]
@@ -84,10 +94,12 @@ def train(
         deadline = time.monotonic() + _LIMIT_SECONDS * max(1, len(due))
         try:
             while reader.is_alive() and time.monotonic() < deadline:
-                said = training.time_of(due[0].when) if due else None
-                if said is not None and time.monotonic() >= said + due[0].delay:
+                said = training.first(due[0].when) if due else None
+                if said is not None and time.monotonic() >= said[0] + due[0].delay:
                     strike = due.pop(0)
                     training.struck = time.monotonic()
+                    of_slot = re.match(r"(.*?)slot \d+ \|", said[1])
+                    training.struck_one = of_slot[1] if of_slot else ""
                     strike.fault(training, strike.slot)
                 reader.join(0.02)
             driver.wait(max(deadline - time.monotonic(), 1))
@@ -132,10 +144,10 @@ def parent_of(pid: int) -> int:
 
 
 def _trainer(training: Training, slot: int) -> int:
-    task = training.tasks[slot]
+    task = training.task(slot)
     (child,) = Path(f"/proc/{task}/task/{task}/children").read_text().split()
     return int(child)
 
 
 def _executor(training: Training, slot: int) -> int:
-    return parent_of(parent_of(training.tasks[slot]))
+    return parent_of(parent_of(training.task(slot)))

@@ -155,9 +155,9 @@ def files_below(uri: str) -> Iterator[tuple[str, int]]:
 def oddities(uri: str) -> Iterator[tuple[str, str]]:
     """What is below a local directory and leads out of it, or is no name or no file that can be passed on: its name, and what it is.
 
-    Links within the directory are not odd. Other storages have nothing of the kind.
+    Links within the directory are not odd. Other storages have nothing of the kind, and no directory has nothing.
     """
-    if not is_local(uri):
+    if not (is_local(uri) and os.path.isdir(local_path(uri))):
         return
     root, found = os.path.realpath(local_path(uri)), [""]
     while found:
