@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -47,6 +47,23 @@ def some_keys(count: int, seed: int = 0) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).integers(0, 2**62, count), tf.int64)
 
 
+def outcome(layer: layers.BatchNormalization, apply: Callable[..., tf.Tensor], x: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+    """All that a step of training does with a normalisation, and what it gives at inference after it; `apply` is the layer and what follows."""
+    values = [variable.value for variable in layer.trainable_variables]
+    with tf.GradientTape() as tape:
+        tape.watch([x, *values])
+        outputs = apply(x, training=True)
+    gradients = tape.gradient(outputs, [x, *values], upstream)
+    return [outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, apply(x, training=False)]
+
+
+def assert_alike(all_expected: list[tf.Tensor], all_found: list[tf.Tensor], tolerance: float) -> None:
+    names = ["outputs", "input gradient", *["weight gradient"] * (len(all_expected) - 5), "moving mean", "moving variance", "inference"]
+    for name, expected, found in zip(names, all_expected, all_found, strict=True):
+        scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
+        np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=tolerance, err_msg=name)
+
+
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "epsilon": 1e-2}, {"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
 @pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8)], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -59,16 +76,8 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
         layer.set_weights([drawn(shape[-1], dtype=dtype, seed=number).numpy() ** 2 for number in range(len(layer.weights))])
         if kind is SlotBatchNormalization:
             layer.context = context_of(some_keys(shape[0]))
-        values = [variable.value for variable in layer.trainable_variables]
-        with tf.GradientTape() as tape:
-            tape.watch([x, *values])
-            outputs = layer(x, training=True)
-        gradients = tape.gradient(outputs, [x, *values], upstream)
-        outcomes.append([outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, layer(x, training=False)])
-    names = ["outputs", "input gradient", *["weight gradient"] * (len(outcomes[0]) - 5), "moving mean", "moving variance", "inference"]
-    for name, expected, found in zip(names, *outcomes, strict=True):
-        scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
-        np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
+        outcomes.append(outcome(layer, layer, x, upstream))
+    assert_alike(*outcomes, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -89,15 +98,8 @@ def test_normalisation_that_pools_is_the_two_layers_of_keras(dtype: str, size: o
         layer.build(x.shape)
         layer.set_weights([gamma, *(drawn(5, dtype=dtype, seed=number).numpy() ** 2 for number in range(3))])
         apply = (lambda x, training, layer=layer: pool(layer(x, training=training))) if kind is layers.BatchNormalization else layer
-        values = [variable.value for variable in layer.trainable_variables]
-        with tf.GradientTape() as tape:
-            tape.watch([x, *values])
-            outputs = apply(x, training=True)
-        gradients = tape.gradient(outputs, [x, *values], upstream)
-        outcomes.append([outputs, *gradients, layer.moving_mean.value, layer.moving_variance.value, apply(x, training=False)])
-    for expected, found in zip(*outcomes, strict=True):
-        scale = max(float(tf.reduce_max(tf.abs(expected))), 1.0)
-        np.testing.assert_allclose(found.numpy() / scale, expected.numpy() / scale, rtol=0, atol=TOLERANCE[dtype])
+        outcomes.append(outcome(layer, apply, x, upstream))
+    assert_alike(*outcomes, TOLERANCE[dtype])
 
 
 def test_flat_colour_pools_like_keras() -> None:

@@ -42,9 +42,9 @@ def normalise(
 
     @tf.custom_gradient
     def function(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):  # type: ignore[no-untyped-def]
-        signed = _increasing(x, gamma) if pooling else x
-        maxima = pooled(signed, pooling)
         sign = tf.where(gamma < 0, -tf.ones_like(gamma), tf.ones_like(gamma)) if pooling else tf.ones_like(gamma)
+        signed = _with_sign(x, sign) if pooling else x
+        maxima = pooled(signed, pooling)
         total, mean, variance = _global_statistics(x, slots, present)
         inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
         outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
@@ -79,10 +79,9 @@ def _global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[
     return tf.cast(total, dtype), tf.cast(mean, dtype), tf.cast(variance, dtype)
 
 
-def _increasing(x: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """x, with its sign changed in the channels whose gamma is negative, which most models never have."""
-    sign = tf.cast(tf.where(gamma < 0, -tf.ones_like(gamma), tf.ones_like(gamma)), x.dtype)
-    return tf.cond(tf.reduce_any(gamma < 0), lambda: x * sign, lambda: x)
+def _with_sign(x: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+    """x * sign; most models have no negative gamma, ever, and then x as it is."""
+    return tf.cond(tf.reduce_any(sign < 0), lambda: x * tf.cast(sign, x.dtype), lambda: x)
 
 
 def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
