@@ -16,6 +16,9 @@ PREFETCHED_BATCHES = 4
 # Keys of samples are not negative.
 NO_SAMPLE = -1
 
+# Tensor operations alone: to look for Python's own branches in them takes longer than to trace them.
+_as_written = tf.autograph.experimental.do_not_convert
+
 _FEATURES = {
     "label": tf.io.FixedLenFeature([], tf.int64),
     "image": tf.io.FixedLenFeature([], tf.string),
@@ -33,6 +36,11 @@ class Batch(NamedTuple):
     """int64 [b]: the seed of all that is drawn for a sample."""
     origins: tf.Tensor
     """int64 [b, 2]: each sample's place in the global batch, and its record."""
+
+
+def any_length(batch: Batch) -> Batch:
+    """What batches of any number of samples have in common, for one trace that serves all of them."""
+    return Batch(*(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch))
 
 
 def no_sample(image_shape: tuple[int, int, int], augmentation: Sequence[str]) -> Batch:
@@ -71,7 +79,7 @@ def training_batches(
 
     columns = (index, records.labels[index], keys, order.places, first)
     samples = tf.data.Dataset.from_tensor_slices(tuple(column[done:] for column in columns))
-    batches = samples.map(load, num_parallel_calls=threads, deterministic=True).batch(max(order.sizes[0], 1))
+    batches = samples.map(_as_written(load), num_parallel_calls=threads, deterministic=True).batch(max(order.sizes[0], 1))
     return batches.prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
 
 
@@ -82,7 +90,7 @@ def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], 
         features = tf.io.parse_single_example(record, _FEATURES)
         return decode(features["image"], image_shape), features["label"]
 
-    samples = tf.data.TFRecordDataset(list(paths), buffer_size=1 << 20).map(load, num_parallel_calls=threads, deterministic=True)
+    samples = tf.data.TFRecordDataset(list(paths), buffer_size=1 << 20).map(_as_written(load), num_parallel_calls=threads, deterministic=True)
     return samples.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
 
 

@@ -27,7 +27,8 @@ class Evaluator:
         self._model, self._slots = model, slots
         classes = model.output_shape[-1]
         self._classes = classes if classes <= CONFUSION_CLASSES else 0
-        self._count = tf.function(self._traced_count, reduce_retracing=True, autograph=False)
+        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+        self._count = tf.function(self._traced_count, input_signature=[images, tf.TensorSpec([None], tf.int64)], autograph=False)
 
     def __call__(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Evaluation | None:
         """Evaluates this slot's batches (images, labels) together with the other slots'; None if no slot has any."""

@@ -13,7 +13,7 @@ from slotwise.engines.engine import Totals, watched_step
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import presence
 from slotwise.engines.training_copy import SlotContext
-from slotwise.feed.pipeline import NO_SAMPLE, Batch
+from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
 
 class TrainingStep:
@@ -42,9 +42,12 @@ class TrainingStep:
         self._watched, self._norm = watched_step(epoch_shape[0]), tf.Variable(-tf.ones([], self._dtype), trainable=False)
         with tf.device("/CPU:0"):  # a GPU has no kernels for tables of whole numbers
             self._fed = tf.Variable(tf.zeros([*epoch_shape, 2], tf.int32), trainable=False)
-        self._step: Callable[..., tf.Tensor] = tf.function(self._traced_step, reduce_retracing=True, autograph=False)
+        self._step: Callable[..., tf.Tensor] | None = None
 
     def __call__(self, step: int, batch: Batch, global_images: int, *, stop: bool) -> bool:
+        if self._step is None:
+            scalars = (tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32), tf.TensorSpec([], self._dtype))
+            self._step = tf.function(self._traced_step, input_signature=[scalars[0], any_length(batch), *scalars[1:]], autograph=False)
         asked = self._step(tf.constant(step), batch, tf.constant(global_images, tf.float32), tf.constant(float(stop), self._dtype))
         return bool(asked.numpy() > 0)
 
