@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills compare-frameworks cluster cluster-yarn cluster-stop archive clean
+.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills soak compare-frameworks cluster cluster-yarn cluster-stop archive clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -84,6 +84,9 @@ verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double prec
 
 verify-kills: setup  ## 20 random strikes at trainings on a real cluster, each to end as the undisturbed run; what a strike costs
 	$(PYTHON) -m benchmarks.verify_kills
+
+soak: setup      ## an hour of training with a strike every ten minutes: the memory of driver and slots, docs/results/soak.md
+	$(PYTHON) -m benchmarks.soak
 
 compare-frameworks: torch  ## TensorFlow and PyTorch on 1 and 2 slots, three times each in turn: one table
 	$(SUBMIT) --master 'local[2]' jobs/study.py --config conf/compare-frameworks.toml --overwrite

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import memory
 from benchmarks.submit import SPARK_SUBMIT
 
 TRAIN = str(Path(__file__).resolve().parent.parent / "jobs" / "train_distributed.py")
@@ -82,16 +83,24 @@ def train(
     delay: float = 0.0,
     then: Sequence[Strike] = (),
     options: Sequence[str] = (),
+    watch: Callable[[Training], None] = lambda training: None,
+    limit: float | None = None,
 ) -> Training:
     """Trains by spark-submit, or runs another job that does, with options of its own, to the end; strikes `slot` with a fault `delay` seconds
-    after the first line that matches `when`, and then strikes again, each time after the one before."""
+    after the first line that matches `when`, and then strikes again, each time after the one before.
+
+    Args:
+        watch: called once with the training as it begins.
+        limit: seconds after which it is killed; 300 for each strike unless told.
+    """
     due = [*([Strike(fault, slot, when, delay)] if fault else []), *then]
     command = [SPARK_SUBMIT, "--master", master, *options, job, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as driver:
         training = Training(driver)
         reader = threading.Thread(target=training.read, daemon=True)
         reader.start()
-        deadline = time.monotonic() + _LIMIT_SECONDS * max(1, len(due))
+        deadline = time.monotonic() + (limit or _LIMIT_SECONDS * max(1, len(due)))
+        watch(training)
         try:
             while reader.is_alive() and time.monotonic() < deadline:
                 said = training.first(due[0].when) if due else None
@@ -145,8 +154,8 @@ def parent_of(pid: int) -> int:
 
 def _trainer(training: Training, slot: int) -> int:
     task = training.task(slot)
-    (child,) = Path(f"/proc/{task}/task/{task}/children").read_text().split()
-    return int(child)
+    (child,) = memory.children(task)
+    return child
 
 
 def _executor(training: Training, slot: int) -> int:

@@ -1,4 +1,4 @@
-"""The most memory that a process and all it starts take."""
+"""The memory that processes take, and the most that one and all it starts take."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._stopped.wait(_EVERY_SECONDS):
-            self._peak = max(self._peak, sum(map(_proportional_size, _family(self._pid))))
+            self._peak = max(self._peak, sum(map(proportional_size, _family(self._pid))))
 
 
 def _family(pid: int) -> list[int]:
@@ -47,7 +47,16 @@ def _family(pid: int) -> list[int]:
     return sorted(family)
 
 
-def _proportional_size(pid: int) -> int:
+def children(pid: int) -> list[int]:
+    """The processes that a process has started; none where it is gone."""
+    try:
+        return [int(child) for thread in Path(f"/proc/{pid}/task").iterdir() for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def proportional_size(pid: int) -> int:
+    """The memory of a process in bytes, what it shares counted in part; 0 where it is gone."""
     try:
         lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
     except OSError:
