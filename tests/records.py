@@ -34,6 +34,8 @@ SETTINGS = {
     "seed": 7,
 }
 
+LAUNCHED = 1767323025.0
+
 
 def epoch_record(epoch: int, **fields: Any) -> EpochRecord:
     values: dict[str, Any] = {
@@ -51,6 +53,7 @@ def epoch_record(epoch: int, **fields: Any) -> EpochRecord:
         "images_per_second": 192.0,
         "waiting_for_data_share": 0.02,
         "all_reduce_share": 0.08,
+        "ended": LAUNCHED + 3 + 4.6 * epoch,
     }
     return EpochRecord(**{**values, **fields})
 
@@ -78,6 +81,7 @@ def run_record(*, slots: int = 1, epochs: int = 3, settings: dict[str, Any] | No
         "best_epoch": epochs,
         "train_seconds": 12.0,
         "total_seconds": 20.0,
+        "launched": LAUNCHED,
         "images_per_second": 192.0,
         "placement": [slot_record(slot, slots) for slot in range(slots)],
         "settings": {**SETTINGS, **(settings or {})},

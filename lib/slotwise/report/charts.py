@@ -43,6 +43,17 @@ class Bar:
     shown: str = ""
 
 
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time: `parts` has by name where each part ends, in order; `marks` are moments within."""
+
+    label: str
+    start: float
+    parts: Mapping[str, float]
+    marks: Sequence[float] = ()
+    is_lost: bool = False
+
+
 def axes(y_label: str, x_label: str = "", *, width: float = 5.0, height: float = 3.1) -> tuple[Figure, Axes]:
     """An empty plot of `width` × `height` inches with a transparent ground."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -149,6 +160,42 @@ def stacked_shares(shares: Mapping[str, Sequence[float]], y_label: str) -> Figur
     _whole_numbers(plot)
     _legend(plot)
     return figure
+
+
+def spans(items: Sequence[Span], x_label: str, *, mark: str, lost: str) -> Figure:
+    """A row for each stretch of time, the first on top; `mark` and `lost` are what the legend says of marks and of lost ends."""
+    figure, plot = axes("", x_label, height=1.5 + 0.32 * len(items))
+    names = list(dict.fromkeys(name for item in items for name in item.parts))
+    for index, name in enumerate(names):
+        bars = [(position, part) for position, item in enumerate(items) if (part := _part(item, name))]
+        widths = [end - begin for _, (begin, end) in bars]
+        # The last of a few colours, so that what is not the training itself does not look like it.
+        colour = COLOURS[0] if name in ("epochs", "training") else COLOURS[(5 + index) % len(COLOURS)]
+        plot.barh([position for position, _ in bars], widths, 0.55, left=[begin for _, (begin, _) in bars], color=colour, label=name)
+    marks = [(moment, position) for position, item in enumerate(items) for moment in item.marks]
+    if marks:
+        plot.plot([moment for moment, _ in marks], [position for _, position in marks], "|", color=INK, markersize=11, markeredgewidth=1.2 if len(marks) <= 40 else 0.5, label=mark)
+    losses = [(max(item.parts.values()), position) for position, item in enumerate(items) if item.is_lost]
+    if losses:
+        plot.plot([moment for moment, _ in losses], [position for _, position in losses], "X", color=COLOURS[3], markersize=10, label=lost)
+    plot.set_yticks(range(len(items)), [item.label for item in items])
+    plot.set_ylim(len(items) - 0.4, -0.6)
+    plot.set_xlim(left=0)
+    plot.grid(visible=False, axis="y")
+    plot.grid(visible=True, axis="x", color=INK, alpha=0.25, linewidth=0.7)
+    plot.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    _legend(plot)
+    return figure
+
+
+def _part(item: Span, name: str) -> tuple[float, float] | None:
+    """Where a part of a stretch begins and ends, if it has it."""
+    begin = item.start
+    for other, end in item.parts.items():
+        if other == name:
+            return begin, end
+        begin = end
+    return None
 
 
 def matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
