@@ -9,16 +9,17 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
-from records import LAUNCHED, epoch_record, evaluation_record, export_record, run_record, slot_record
+from records import LAUNCHED, epoch_record, evaluation_record, export_record, run_record, search_record, slot_record
 from slotwise.compare.table import Run
 from slotwise.compare.write import comparison_record
 from slotwise.contracts.run import AuditRecord, RestartRecord, RunRecord
-from slotwise.report import wording
+from slotwise.report import charts, fragments, wording
 from slotwise.report.comparison import comparison_report
 from slotwise.report.evaluation import evaluation_report
 from slotwise.report.export import export_report
 from slotwise.report.page import Section, figure_svg, page, table
 from slotwise.report.run import run_report
+from slotwise.report.search import search_report
 from slotwise.report.timeline import attempts, timeline_cells
 
 EVIL = "<script>alert('x')</script>"
@@ -61,11 +62,12 @@ PAGES = {
     "run": lambda: run_report(run_record(slots=2, class_names=[EVIL, "Fiction & more"], dataset=f"file:///{EVIL}")),
     "comparison": comparison_page,
     "evaluation": evaluation_page,
+    "search": lambda: search_report(search_record(command=f"tune {EVIL}", reason=EVIL)),
     "export": lambda: export_report(export_record([EVIL, "Fiction & more"], command=f"export {EVIL}", reason=EVIL)),
 }
 
 
-@pytest.fixture(params=PAGES, name="html")
+@pytest.fixture(params=PAGES, name="html", scope="module")
 def _html(request: pytest.FixtureRequest) -> str:
     return PAGES[request.param]()
 
@@ -177,6 +179,42 @@ def test_the_run_page_says_what_the_audit_found_and_what_comes_next() -> None:
     html = run_report(run_record(settings={"run": "file:///runs/a"}, audit=AuditRecord(samples=9, epochs=2, per_epoch=9, faults=["epoch 2: 8 of 9 ids seen, not seen: x-1"])))
     for words in ("NOT every sample was fed exactly once", "not seen: x-1", "jobs/audit.py --runs file:///runs/a", "jobs/evaluate.py --runs file:///runs/a", "jobs/export.py --run file:///runs/a"):
         assert words in html
+
+
+def test_many_bars_lie_on_their_side() -> None:
+    bars = [charts.Bar(f"torch\n{number} slots", number, 0.5, [number - 0.5, number + 0.5], number, f"{number} s") for number in range(1, 6)]
+    for draw in (charts.bars, charts.dots):
+        (lying,), (upright,) = draw(bars, "seconds").axes, draw(bars[:4], "seconds").axes
+        assert [text.get_text() for text in lying.get_yticklabels()] == [f"torch, {number} slots" for number in range(1, 6)]
+        assert (lying.get_xlabel(), upright.get_ylabel()) == ("seconds", "seconds")
+
+
+def test_a_legend_has_as_many_columns_as_fit_and_takes_names_as_they_are() -> None:
+    columns = []
+    for names in (["a", "b", "c", "d"], ["a name of some length", "b", "another of some length"], [r"$\frac{1" + "x" * 300, "x" * 300]):
+        (legend,) = charts.curves([charts.Line(name, [1, 2]) for name in names], "loss").legends
+        columns.append(legend._ncols)
+        assert [text.get_text() for text in legend.get_texts()] == list(map(charts.short_name, names))
+    assert columns == [3, 2, 1]
+
+
+def test_what_is_long_or_wide_is_broken_or_scrolls() -> None:
+    assert '<td class="long">' + "x" * 40 in fragments.table(("a", "b"), [("x" * 40, "1")])
+    assert "long" not in fragments.table(("a", "b"), [("short", "1")])
+    wide, narrow = (fragments.figures({"plot": charts.matrix([[1] * names] * names, list(map(str, range(names))))}) for names in (20, 4))
+    assert '<figure class="wide"><div class="scroll">' in wide
+    assert "wide" not in narrow
+
+
+def test_numbers_of_a_search_have_no_ends_of_rounding() -> None:
+    html = search_report(search_record())
+    assert ">0.00015<" in html
+    assert "0.00015000" not in html
+
+
+def test_a_comparison_of_engines_names_each_once() -> None:
+    runs = [Run(f"file:///runs/{engine}-{slots}", run_record(slots=slots, engine=engine)) for engine in ("tensorflow", "torch") for slots in (1, 2)]
+    assert "<h1>covers: tensorflow and torch on 1 and 2 slots</h1>" in comparison_report(comparison_record(runs, "compare"))
 
 
 def test_a_confusion_matrix_of_too_many_classes_is_left_to_the_json() -> None:
