@@ -105,7 +105,7 @@ def _accuracy(record: RunRecord) -> Figure:
 
 def _speed(epochs: list[EpochRecord]) -> str:
     figures = {
-        "Images per second over all slots; the first epoch includes building the computation": charts.curves(
+        "Images per second over all slots; the first epoch of a launch includes building the computation": charts.curves(
             [charts.Line(None, [epoch.images_per_second for epoch in epochs])], "images/s", from_zero=True
         ),
         "Where the training time of each epoch went": charts.stacked_shares(_shares(epochs), "% of training time"),
