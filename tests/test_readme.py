@@ -126,12 +126,20 @@ def test_the_cluster_lines_work_on_hdfs(readme: str, checkout: Path, cluster: Lo
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         if "jobs/prepare.py" in local:
             check_demo(f"{cluster.hdfs}/datasets", done, checkout)
-    placed = {slot.executor for slot in runs.load(f"{cluster.hdfs}/runs/demo").placement}
-    assert len(placed) == 2
+    record = runs.load(f"{cluster.hdfs}/runs/demo")
+    assert len({slot.executor for slot in record.placement}) == 2
     assert storage.exists(f"{cluster.hdfs}/comparison/comparison.json")
     stages = {stage["name"] for stage in history.stages(history.application("slotwise prepare demo")["id"])}
     assert {"read catalogue", "choose candidates", "download images", "explore images", "balance classes", "write tfrecord shards"} <= stages
     assert not [name for name in stages if re.search(r":\d+$", name)], "a stage is named after a line of code"
+    jobs = history.jobs(history.application("slotwise train covers on 2 slots")["id"])
+    assert [(job["description"], job["numTasks"]) for job in jobs if job["numTasks"]] == [("check executors", 4), ("train covers on 2 slots", 2)]
+    told = [job["description"] for job in jobs if not job["numTasks"]]
+    for slot, line in zip(record.placement, told, strict=False):
+        assert line == f"slot {slot.slot}: executor {slot.executor} on {slot.host}, 1 core, logical shards {', '.join(map(str, slot.logical_shards))}"
+    assert [line.partition(":")[0] for line in told] == ["slot 0", "slot 1", "epoch 1", "test"]
+    assert f"{record.epochs[0].images_per_second:,.0f} images/s" in told[2]
+    assert told[3].endswith("on 20 images, weights of epoch 1")
 
 
 def check_demo(parent: str, done: subprocess.CompletedProcess[str], scratch: Path) -> None:

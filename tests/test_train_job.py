@@ -204,7 +204,9 @@ def test_history_server_lists_the_training_in_words(two_slots: Trained, history:
     application = history.application("slotwise train simple on 2 slots")
     names = [stage["name"] for stage in history.stages(application["id"])]
     assert names == ["check executors", "train simple on 2 slots"]
-    jobs = [job["description"] for job in history.jobs(application["id"]) if not job["numTasks"]]
+    told = [job for job in history.jobs(application["id"]) if not job["numTasks"]]
+    assert {job["jobGroup"] for job in told} == {"record"}
+    jobs = [job["description"] for job in told]
     record = two_slots.record
     assert [f"slot {slot.slot}: executor {slot.executor} on {slot.host}, 1 core, " in job for slot, job in zip(record.placement, jobs, strict=False)] == [True, True]
     assert jobs[2:4] == [

@@ -102,11 +102,15 @@ def _event_logs(master: str) -> str:
 
 
 @contextmanager
-def phase(spark: SparkSession, title: str) -> Iterator[None]:
-    """Names every job and stage started inside, for example "download covers"; after an inner phase the outer name holds again."""
+def phase(spark: SparkSession, title: str, group: str = "") -> Iterator[None]:
+    """Names every job and stage started inside, for example "download covers"; after an inner phase the outer name holds again.
+
+    Args:
+        group: the jobs' group, which the UI shows in a narrow column; the title, unless told.
+    """
     context = spark.sparkContext
     outer = {key: context.getLocalProperty(key) for key in ("spark.jobGroup.id", "spark.job.description")}
-    context.setJobGroup(title, title)
+    context.setJobGroup(group or title, title)
     try:
         with _CallSite(context, title, outer["spark.job.description"]):
             yield
@@ -117,7 +121,7 @@ def phase(spark: SparkSession, title: str) -> Iterator[None]:
 
 def note(spark: SparkSession, text: str) -> None:
     """Puts a line among the jobs that Spark's UI and the History Server list: a job of no tasks, which needs no executor."""
-    with phase(spark, text):
+    with phase(spark, text, group="record"):
         spark.sparkContext._jsc.emptyRDD().count()
 
 

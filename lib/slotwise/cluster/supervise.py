@@ -53,6 +53,7 @@ def _train(spark: SparkSession, job: TrainingJob, interruption: Interruption) ->
             result, placement = launch.launch(spark, attempt)
             return Trained(result, placement, restarts)
         except SlotsLost as lost:
+            noticed = time.monotonic() - began
             if interruption.is_asked:
                 raise Interrupted(f"The training was stopped while slots were lost. Go on with --resume --run {job.run}") from lost
             if len(restarts) >= job.settings.restarts:
@@ -60,7 +61,7 @@ def _train(spark: SparkSession, job: TrainingJob, interruption: Interruption) ->
             print(f"{job.before_lines}{lost}", flush=True)
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** len(restarts))
             slots = _slots_to_go_on_with(spark, job.settings, lost)
-            restarts.append(RestartRecord(reason=str(lost), slots=slots, seconds=time.monotonic() - began))
+            restarts.append(RestartRecord(reason=str(lost), slots=slots, seconds=time.monotonic() - began, lost=noticed))
             print(f"{job.before_lines}restart {len(restarts)} of at most {job.settings.restarts}: from the last checkpoint, on {slots} slots", flush=True)
             attempt = job.model_copy(update={"resume": True, "settings": job.settings.model_copy(update={"slots": slots})})
 

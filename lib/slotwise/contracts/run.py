@@ -48,6 +48,8 @@ class EpochRecord(BaseModel):
     """None where it was not measured."""
     gradient_norm: float | None = None
     """Euclidean norm of one step's gradient, that of the last step but one; runs of earlier versions have none."""
+    ended: float | None = None
+    """When it was over, validation included, in seconds since 1970 by the chief slot's clock; runs of earlier versions have none."""
 
 
 class SlotRecord(BaseModel):
@@ -72,7 +74,9 @@ class RestartRecord(BaseModel):
     slots: int
     """Slots it went on with."""
     seconds: float
-    """Since the launch of the first slots."""
+    """When they were launched again, since the launch of the first slots."""
+    lost: float | None = None
+    """When the driver noticed the loss, likewise; runs of earlier versions have none."""
 
 
 class AuditRecord(BaseModel):
@@ -123,6 +127,8 @@ class RunRecord(BaseModel):
     """Median for one image alone, on the chief slot's cores; runs of earlier versions have none."""
     total_seconds: float
     """From the launch of the slots to their end."""
+    launched: float | None = None
+    """When that was, in seconds since 1970; runs of earlier versions have none."""
     images_per_second: float
     """Median over epochs after the first (the only one, if there is one)."""
     placement: list[SlotRecord]

@@ -171,6 +171,7 @@ class _Training:
             waiting_for_data_share=min(progress.waiting_seconds / progress.seconds, 1.0),
             all_reduce_share=min(self.all_reduce_seconds * self.plan.steps / progress.seconds, 1.0),
             gradient_norm=totals.gradient_norm,
+            ended=time.time(),
         )
         if self.recorder:
             self.recorder.board.add_epoch(record, validation.confusion if validation else None)

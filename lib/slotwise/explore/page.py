@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from slotwise.explore import plots
@@ -15,13 +14,6 @@ _PLOTTED_CLASSES = 50
 
 def explore_report(result: ExploreResult) -> str:
     """`explore/report.html` as one self-contained HTML page."""
-    with warnings.catch_warnings():
-        # Names in any script are shown by the reader's fonts; matplotlib only lacks their widths.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        return _page(result)
-
-
-def _page(result: ExploreResult) -> str:
     gathered = result.gathered
     sections = [
         Section("Overview", _overview(result)),

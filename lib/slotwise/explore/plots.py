@@ -27,7 +27,7 @@ def category_counts(categories: Sequence[CategoryCount]) -> Figure:
     _count_bars(plot, [item.rows for item in categories], colours)
     if not all_alike:
         for colour, label in ((COLOURS[0], "class of the dataset"), (COLOURS[1], "other category")):
-            plot.barh(0, 0, color=colour, alpha=0.75, label=label)
+            plot.barh(0, 0, color=colour, label=label)
         figure.legend(loc="outside upper center", ncols=2, frameon=False, labelcolor=INK, fontsize=10)
     return figure
 
@@ -56,7 +56,7 @@ def distribution(histogram: Histogram, x_label: str, *, log: bool = False, end: 
     lower = [edges[1] / 2 if log and edge == 0 else edge for edge in edges]
     shown = range(filled[0], filled[-1] + 1)
     widths = [upper[index] - lower[index] for index in shown]
-    plot.bar([lower[index] for index in shown], [histogram.counts[index] for index in shown], widths, align="edge", color=COLOURS[0], alpha=0.75)
+    plot.bar([lower[index] for index in shown], [histogram.counts[index] for index in shown], widths, align="edge", color=COLOURS[0])
     if log:
         plot.set_xscale("log", base=2)
         plot.set_xlim(lower[filled[0]] / 2, upper[filled[-1]] * 2)
@@ -70,7 +70,7 @@ def scatter(sizes: Sequence[SizeCount]) -> Figure:
     figure, plot = axes("height in pixels", "width in pixels")
     most = max(size.images for size in sizes)
     areas = [12 + 150 * size.images / most for size in sizes]
-    plot.scatter([size.width for size in sizes], [size.height for size in sizes], areas, color=COLOURS[0], alpha=0.5, edgecolors="none")
+    plot.scatter([size.width for size in sizes], [size.height for size in sizes], areas, facecolors=f"{COLOURS[0]}80", edgecolors=COLOURS[0], linewidths=1)
     plot.set_xlim(0, 1.1 * max(1, *(size.width for size in sizes)))
     plot.set_ylim(0, 1.1 * max(1, *(size.height for size in sizes)))
     return figure
@@ -84,7 +84,7 @@ def boxes(classes: Sequence[ClassStatistics], quantiles: Callable[[ClassStatisti
         if found is None:
             continue
         plot.hlines(position, found.p05, found.p95, color=INK, linewidth=1.2)
-        plot.barh(position, found.p75 - found.p25, 0.6, left=found.p25, color=COLOURS[0], alpha=0.75)
+        plot.barh(position, found.p75 - found.p25, 0.6, left=found.p25, color=COLOURS[0])
         plot.vlines(found.median, position - 0.3, position + 0.3, color=INK, linewidth=2)
     plot.set_xlim(0, end)
     return figure
@@ -97,7 +97,7 @@ def pixel_ranges(classes: Sequence[ClassStatistics]) -> Figure:
         if item.pixel_min is not None and item.pixel_max is not None:
             plot.hlines(position, item.pixel_min, item.pixel_max, color=INK, linewidth=1.2)
         if item.pixel_min_mean is not None and item.pixel_max_mean is not None:
-            plot.barh(position, item.pixel_max_mean - item.pixel_min_mean, 0.6, left=item.pixel_min_mean, color=COLOURS[0], alpha=0.75)
+            plot.barh(position, item.pixel_max_mean - item.pixel_min_mean, 0.6, left=item.pixel_min_mean, color=COLOURS[0])
     plot.set_xlim(0, 258)
     return figure
 
@@ -113,7 +113,7 @@ def _named_rows(names: Sequence[str], x_label: str) -> tuple[Figure, Axes]:
 
 
 def _count_bars(plot: Axes, numbers: Sequence[int], colours: Sequence[str]) -> None:
-    plot.barh(range(len(numbers)), numbers, 0.65, color=colours, alpha=0.75)
+    plot.barh(range(len(numbers)), numbers, 0.65, color=colours)
     for position, number in enumerate(numbers):
         plot.annotate(f"{number:,}", (number, position), (4, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
     plot.set_xlim(0, 1.2 * max(numbers))

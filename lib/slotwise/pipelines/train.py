@@ -192,9 +192,9 @@ def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interrup
             for name in storage.children(job.run):
                 if name != storage.name(paths.lock):
                     storage.delete(storage.join(job.run, name))
-        began = time.monotonic()
+        launched, began = time.time(), time.monotonic()
         trained = supervise.train_to_the_end(spark, job, among)
-        record = _record(job, trained, laps, time.monotonic() - began)
+        record = _record(job, trained, laps, launched, time.monotonic() - began)
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
     tell(spark, record, job.name)
@@ -205,7 +205,7 @@ def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interrup
     return record
 
 
-def _record(job: TrainingJob, trained: Trained, laps: Laps, seconds: float) -> RunRecord:
+def _record(job: TrainingJob, trained: Trained, laps: Laps, launched: float, seconds: float) -> RunRecord:
     """`run.json` of a training that has ended well."""
     settings, result = job.settings, trained.result
     laps.lap("placing", at=result.began)
@@ -221,6 +221,7 @@ def _record(job: TrainingJob, trained: Trained, laps: Laps, seconds: float) -> R
         slots=settings.slots,
         train_seconds=sum(epoch.seconds for epoch in result.epochs),
         total_seconds=seconds,
+        launched=launched,
         images_per_second=_typical_speed([epoch.images_per_second for epoch in result.epochs]),
         placement=[_with_shards(slot, len(trained.placement), dataset.logical_shards) for slot in trained.placement],
         restarts=trained.restarts,

@@ -16,14 +16,19 @@ from slotwise.report.page import figure_svg
 
 _HEADLINE = """<dl class="headline">{% for label, number in numbers.items() %}<div><dt>{{ label }}</dt><dd>{{ number }}</dd></div>{% endfor %}</dl>"""
 
-_TABLE = """<div class="scroll"><table><thead><tr>{% for column in columns %}<th scope="col"{% if loop.index0 >= texts %} class="number"{% endif %}>{{ column }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in rows %}<tr>{% for cell in row %}<td{% if loop.index0 >= texts %} class="number"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+_TABLE = """<div class="scroll"><table><thead><tr>{% for column in columns %}<th scope="col"{{ look(column, loop.index0) }}>{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr>{% for cell in row %}<td{{ look(cell, loop.index0) }}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>"""
+# Longer names and URIs are broken over lines, so that a table is not as wide as its longest.
+_LONG_CELL = 32
 
-_FIGURES = """<div class="figures">{% for caption, svg in figures.items() %}<figure>{{ svg }}<figcaption>{{ caption }}</figcaption></figure>{% endfor %}</div>"""
+_FIGURES = """<div class="figures">{% for caption, svg, wide in figures %}<figure{% if wide %} class="wide"{% endif %}>{% if wide %}<div class="scroll">{{ svg }}</div>{% else %}{{ svg }}{% endif %}<figcaption>{{ caption }}</figcaption></figure>{% endfor %}</div>"""
 
 _PICTURES = """<div class="pictures">{% for picture in pictures %}<figure><img src="data:image/jpeg;base64,{{ picture.base64 }}" alt="{{ picture.title }}">
 <figcaption>{{ picture.title }}{% for line in picture.lines %}<br>{{ line }}{% endfor %}</figcaption></figure>{% endfor %}</div>"""
+
+# In inches. Smaller plots are shrunk to a phone's width, and what they say can be read still.
+_WIDE = 5.5
 
 _PARAGRAPHS = "{% for text in texts %}<p>{{ text }}</p>{% endfor %}"
 
@@ -37,12 +42,17 @@ def headline(numbers: Mapping[str, str]) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
     """A table that scrolls sideways where it is too wide; columns after the first `texts` are aligned as numbers."""
-    return _render(_TABLE, columns=columns, rows=rows, texts=texts)
+    def look(text: str, column: int) -> Markup:
+        classes = [*(["number"] if column >= texts else []), *(["long"] if len(text) > _LONG_CELL else [])]
+        return Markup(f' class="{" ".join(classes)}"' if classes else "")
+
+    return _render(_TABLE, columns=columns, rows=rows, look=look)
 
 
 def figures(by_caption: Mapping[str, Figure]) -> str:
-    """Plots beside each other as far as the page is wide."""
-    return _render(_FIGURES, figures={caption: Markup(figure_svg(figure, label=caption)) for caption, figure in by_caption.items()})
+    """Plots beside each other as far as the page is wide; one that is wider than a phone by much scrolls sideways and keeps its size."""
+    drawn = [(caption, Markup(figure_svg(figure, label=caption)), figure.get_figwidth() > _WIDE) for caption, figure in by_caption.items()]
+    return _render(_FIGURES, figures=drawn)
 
 
 @dataclass(frozen=True)

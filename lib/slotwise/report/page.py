@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,9 @@ def figure_svg(figure: Figure, *, label: str = "") -> str:
     """
     stream = io.StringIO()
     FigureCanvasSVG(figure)
-    with matplotlib.rc_context(_SVG_STYLE):
+    with matplotlib.rc_context(_SVG_STYLE), warnings.catch_warnings():
+        # Names in any script are shown by the reader's fonts; matplotlib only lacks their widths.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         if layout := figure.get_layout_engine():
             # Once for good: matplotlib draws a figure twice for whose layout it cares itself.
             layout.execute(figure)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from slotwise.contracts.run import EpochRecord, RunRecord, SlotRecord
 from slotwise.report import charts, fragments, wording
 from slotwise.report.page import Section, page
+from slotwise.report.timeline import COLUMNS, timeline_cells, timeline_figure
 
 
 def run_report(record: RunRecord) -> str:
@@ -15,13 +16,16 @@ def run_report(record: RunRecord) -> str:
     learning = {"Loss per epoch": _loss(record.epochs), "Accuracy per epoch": _accuracy(record)}
     sections = [
         Section("Result", _headline(record) + _summary(record)),
+        Section("Time line", _timeline(record)),
         Section("Learning", fragments.figures(learning)),
         Section("Speed", _speed(record.epochs)),
         Section("Epochs", fragments.table(*_epoch_table(record.epochs), texts=0)),
+        Section("Audit", _audit(record)),
         Section("Slots", fragments.table(_SLOT_COLUMNS, [_slot_cells(slot) for slot in record.placement], texts=0)),
         Section("Classes", fragments.paragraphs(", ".join(record.class_names))),
         Section("Settings", fragments.table(("Setting", "Value"), settings, texts=2)),
         Section("Versions", fragments.table(("Package", "Version"), sorted(record.versions.items()), texts=2)),
+        Section("What comes next", _next(record)),
     ]
     return page(f"{record.model} on {wording.count(record.slots, 'slot')}", sections)
 
@@ -47,12 +51,36 @@ def _summary(record: RunRecord) -> str:
     ]
     if record.resumed_from:
         texts.append(f"Gone on after {'; '.join(map(str, record.resumed_from))}.")
-    texts += [
-        f"Taken up again on {wording.count(restart.slots, 'slot')} after {wording.duration(restart.seconds)}: {restart.reason}."
-        for restart in record.restarts
-    ]
-    texts += [f"Audit: {record.audit}.", f"Finished {record.created}."]
+    if record.restarts:
+        texts.append(f"Slots were lost on the way, and it was taken up again {'once' if len(record.restarts) == 1 else f'{len(record.restarts)} times'}.")
+    texts += [f"Audit: {record.audit if not record.audit.faults else 'NOT every sample was fed as it should have been'}.", f"Finished {record.created}."]
     return fragments.paragraphs(*texts)
+
+
+def _timeline(record: RunRecord) -> str:
+    figure = {"Each launch of the slots, from its start to its end or to their loss": timeline_figure(record)}
+    texts = []
+    if record.starting:
+        stretches = ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in record.starting.items())
+        what = "From the last launch" if record.restarts else "From spark-submit, or from the call in a session that ran already,"
+        texts.append(f"{what} to the end of the first step, {wording.duration(sum(record.starting.values()))}: {stretches}.")
+    return fragments.figures(figure) + fragments.table(COLUMNS, timeline_cells(record), texts=2) + fragments.paragraphs(*texts)
+
+
+def _audit(record: RunRecord) -> str:
+    """What the audit found, and how to do it again."""
+    found = f"By what the slots wrote down step by step in {_place(record)}/audit: {record.audit}."
+    return fragments.paragraphs(*found.splitlines()) + fragments.code(f".venv/bin/python jobs/audit.py --runs {_place(record)}")
+
+
+def _next(record: RunRecord) -> str:
+    told = "The confusion matrix, the mistakes that the model was surest of, and its calibration are in the report of an evaluation; other formats of the model, with what they cost, in that of an export:"
+    jobs = [f"spark-submit jobs/{job} {_place(record)}" for job in ("evaluate.py --runs", "export.py --run")]
+    return fragments.paragraphs(told) + fragments.code("\n".join(jobs))
+
+
+def _place(record: RunRecord) -> str:
+    return str(record.settings.get("run") or "RUN")
 
 
 def _why_kept(record: RunRecord) -> str:
@@ -77,7 +105,7 @@ def _accuracy(record: RunRecord) -> Figure:
 
 def _speed(epochs: list[EpochRecord]) -> str:
     figures = {
-        "Images per second over all slots; the first epoch includes building the computation": charts.curves(
+        "Images per second over all slots; the first epoch of a launch includes building the computation": charts.curves(
             [charts.Line(None, [epoch.images_per_second for epoch in epochs])], "images/s", from_zero=True
         ),
         "Where the training time of each epoch went": charts.stacked_shares(_shares(epochs), "% of training time"),

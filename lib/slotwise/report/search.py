@@ -42,7 +42,7 @@ def cells(record: SearchRecord) -> list[list[str]]:
     return [
         [
             str(trial.number),
-            *(str(trial.values[axis.name]) for axis in record.space),
+            *(wording.value(trial.values[axis.name]) for axis in record.space),
             "failed" if trial.status == "failed" else wording.number(trial.validation_loss, 4),
             wording.percent(trial.validation_accuracy),
             str(trial.best_epoch or wording.ABSENT),
@@ -82,7 +82,7 @@ def _headline(record: SearchRecord) -> str:
         {
             "lowest validation loss": wording.number(best.validation_loss),
             "its accuracy": wording.percent(best.validation_accuracy),
-            **{_short(name): str(value) for name, value in best.values.items()},
+            **{_short(name): wording.value(value) for name, value in best.values.items()},
             "finished trials": str(len(_finished(record))),
             "failed": str(len(record.trials) - len(_finished(record))),
         }

@@ -48,12 +48,14 @@ def duration(seconds: float) -> str:
 
 
 def value(content: Any) -> str:
-    """A setting: lists and pairs with commas, and a dash for what was not set."""
+    """A setting: lists and pairs with commas, a number without what rounding left at its end, and a dash for what was not set."""
+    if isinstance(content, float):
+        return f"{content:.6g}"
     if content in (None, "", [], {}):
         return ABSENT
     if isinstance(content, dict):
-        return ", ".join(f"{name}={part}" for name, part in content.items())
-    return ", ".join(map(str, content)) if isinstance(content, (list, tuple)) else str(content)
+        return ", ".join(f"{name}={value(part)}" for name, part in content.items())
+    return ", ".join(map(value, content)) if isinstance(content, (list, tuple)) else str(content)
 
 
 def row_name(row: ComparisonRow | ComparedRun, *, engine: bool) -> str:
@@ -62,8 +64,15 @@ def row_name(row: ComparisonRow | ComparedRun, *, engine: bool) -> str:
 
 
 def row_names(record: ComparisonRecord) -> str:
-    """"1 slot and 2 slots": what the comparison puts side by side."""
-    names = [row_name(row, engine=several_engines(record)) for row in record.rows]
+    """"1 slot and 2 slots", or "tensorflow and torch on 1 and 2 slots": what the comparison puts side by side."""
+    if not several_engines(record):
+        return _listed([row_name(row, engine=False) for row in record.rows])
+    slots = sorted({row.slots for row in record.rows})
+    on = count(1, "slot") if slots == [1] else f"{_listed(list(map(str, slots)))} slots"
+    return f"{_listed(list(dict.fromkeys(row.engine for row in record.rows)))} on {on}"
+
+
+def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
