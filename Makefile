@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter of a version that the lock covers.
 BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup torch mlflow java demo test lint tensorboard bench fuzz scaling verify-slots verify-kills soak compare-frameworks cluster cluster-yarn cluster-stop archive clean
+.PHONY: help setup torch mlflow java chromium demo test lint tensorboard bench fuzz scaling verify-slots verify-kills soak compare-frameworks cluster cluster-yarn cluster-stop archive clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
@@ -34,6 +34,9 @@ $(VENV)/.mlflow-ready: requirements-mlflow.lock $(VENV)/.ready
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-mlflow.lock
 	touch $@
 
+chromium:
+	@bash conf/ensure-chromium.sh
+
 java:            ## Java 17 or later, by apt where that is possible
 	@bash conf/ensure-java.sh
 
@@ -42,7 +45,7 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
 test: setup      ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync torch $(VENV)/.java-classes.jsa
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync torch chromium $(VENV)/.java-classes.jsa
 	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 

@@ -17,7 +17,10 @@ import pytest
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
 SCHEMES = ("light", "dark")
 
-needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
+needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here: conf/ensure-chromium.sh could not install it")
+
+# It would look for Google's hosts at every start.
+_ALONE = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def look_at(pages: Mapping[str, str], scratch: Path) -> tuple[dict[tuple[str, st
     script = (Path(__file__).parent / "look_at_pages.js").read_text()
     (scratch / "all.html").write_text(f'<!doctype html><meta charset="utf-8"><body>{"".join(frames)}<pre id="seen"></pre><script>{script}</script></body>')
     command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--enable-logging=stderr",
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", *_ALONE, "--allow-file-access-from-files", "--enable-logging=stderr",
         f"--user-data-dir={scratch / 'profile'}", "--virtual-time-budget=60000", "--dump-dom", (scratch / "all.html").as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

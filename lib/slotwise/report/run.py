@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from matplotlib.figure import Figure
 
 from slotwise.contracts.run import EpochRecord, RunRecord, SlotRecord
@@ -70,12 +72,12 @@ def _timeline(record: RunRecord) -> str:
 def _audit(record: RunRecord) -> str:
     """What the audit found, and how to do it again."""
     found = f"By what the slots wrote down step by step in {_place(record)}/audit: {record.audit}."
-    return fragments.paragraphs(*found.splitlines()) + fragments.code(f".venv/bin/python jobs/audit.py --runs {_place(record)}")
+    return fragments.paragraphs(*found.splitlines()) + fragments.code(f".venv/bin/python jobs/audit.py --runs {shlex.quote(_place(record))}")
 
 
 def _next(record: RunRecord) -> str:
     told = "The confusion matrix, the mistakes that the model was surest of, and its calibration are in the report of an evaluation; other formats of the model, with what they cost, in that of an export:"
-    jobs = [f"spark-submit jobs/{job} {_place(record)}" for job in ("evaluate.py --runs", "export.py --run")]
+    jobs = [f"spark-submit jobs/{job} {shlex.quote(_place(record))}" for job in ("evaluate.py --runs", "export.py --run")]
     return fragments.paragraphs(told) + fragments.code("\n".join(jobs))
 
 
