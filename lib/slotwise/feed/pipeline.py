@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -38,9 +38,9 @@ class Batch(NamedTuple):
     """int64 [b, 2]: each sample's place in the global batch, and its record."""
 
 
-def any_length(batch: Batch) -> Batch:
-    """What batches of any number of samples have in common, for one trace that serves all of them."""
-    return Batch(*(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch))
+def any_length(parts: tuple[tf.Tensor, ...]) -> Any:
+    """What batches of any number of samples have in common, for one trace that serves all of them; a tuple like the one given."""
+    return tf.nest.map_structure(lambda part: tf.TensorSpec([None, *part.shape[1:]], part.dtype), parts)
 
 
 def no_sample(image_shape: tuple[int, int, int], augmentation: Sequence[str]) -> Batch:

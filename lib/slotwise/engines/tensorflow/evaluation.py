@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 from slotwise.engines.engine import CONFUSION_CLASSES, Evaluation
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.timing import INFERENCES, median_seconds
+from slotwise.feed.pipeline import any_length
 
 
 def inference_seconds(model: keras.Model, image_shape: tuple[int, int, int]) -> float:
@@ -27,13 +28,14 @@ class Evaluator:
         self._model, self._slots = model, slots
         classes = model.output_shape[-1]
         self._classes = classes if classes <= CONFUSION_CLASSES else 0
-        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
-        self._count = tf.function(self._traced_count, input_signature=[images, tf.TensorSpec([None], tf.int64)], autograph=False)
+        self._count: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
 
     def __call__(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Evaluation | None:
         """Evaluates this slot's batches (images, labels) together with the other slots'; None if no slot has any."""
         sums = tf.zeros([3 + self._classes**2], tf.float64)
         for images, labels in batches:
+            if self._count is None:
+                self._count = tf.function(self._traced_count, input_signature=any_length((images, labels)), autograph=False)
             sums += self._count(images, labels)
         loss, correct, images, *confusion = self._slots.summed(sums).numpy().tolist()
         matrix = np.array(confusion, np.int64).reshape(self._classes, self._classes) if confusion else None

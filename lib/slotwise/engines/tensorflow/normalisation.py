@@ -23,6 +23,7 @@ from slotwise.engines.training_copy import Pooling
 # Values of one sample: XLA takes a tenth of a second for a loop, which a small layer does not give back.
 _WORTH_COMPILING = 1 << 15
 
+
 def normalise(
     inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor, pooling: Pooling | None = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
