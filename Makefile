@@ -14,9 +14,11 @@ help:            ## this list
 
 setup: java $(VENV)/.ready  ## the environment in .venv, from the lock; Java 17 if it can be installed
 
-$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
+$(PYTHON):
 	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
-	test -x $(PYTHON) || $(BASE_PYTHON) -m venv $(VENV)
+	$(BASE_PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh | $(PYTHON)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	bash conf/link-spark.sh $(VENV)
@@ -24,8 +26,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh
 
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
-$(VENV)/.torch-ready: requirements-torch.lock $(VENV)/.ready
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-torch.lock
+# What it needs beside is in the other lock, and no package in both: the two can be installed at the same time.
+$(VENV)/.torch-ready: requirements-torch.lock | $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-torch.lock
 	touch $@
 
 mlflow: setup $(VENV)/.mlflow-ready  ## MLflow for --mlflow-experiment, from its own lock (200 MB)
@@ -44,8 +47,8 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/prepare.py --overwrite
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
-test: setup      ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync torch chromium $(VENV)/.java-classes.jsa
+test: java       ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync torch chromium $(VENV)/.java-classes.jsa
 	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 

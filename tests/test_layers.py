@@ -275,6 +275,24 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
     return before, copy.get_weights()[0], step
 
 
+def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    copy, context = training_copy(model, ALONE, FORMS)
+    calls = []
+    called = copy.call
+    copy.call = lambda *arguments, **named: calls.append(named["training"]) or called(*arguments, **named)
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build(copy.trainable_variables)
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=None, label_smoothing=0.0, epoch_shape=(3, 8))
+    evaluator = Evaluator(copy, ALONE)
+    for number, count in enumerate((8, 8, 3)):
+        origins = tf.stack([tf.range(count, dtype=tf.int64)] * 2, 1)
+        batch = Batch(drawn(count, 4), tf.zeros([count], tf.int64), some_keys(count), origins)
+        step(number, batch, count, stop=False)
+        evaluator([(batch.images, batch.labels)])
+    assert sorted(calls) == [False, True]
+
+
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("class_weights", [None, [1.0, 1.0, 1.0], [0.5, 2.0, 4.0]])
