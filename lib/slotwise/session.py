@@ -48,10 +48,25 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
         storage.make_directory(storage.normalise(str(conf.get("spark.eventLog.dir"))))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        return SparkSession.builder.config(conf=conf).getOrCreate()
+        return _created(conf)
     except Py4JError as error:
         causes = re.findall(r"(?:^|Caused by: |^: )([\w.$]+(?:Exception|Error): .*)", str(error), re.MULTILINE)
         raise DataError(f"Spark did not start on {conf.get('spark.master')}: {causes[-1] if causes else error}") from error
+
+
+def _created(conf: SparkConf) -> SparkSession:
+    """A new session; it is tried again where YARN's application master changed the filters of Spark's UI just while the UI started.
+
+    Spark 4 guards neither side: `SparkUI.attachAllHandlers` walks the list to which `YarnSchedulerBackend.addWebUIFilter` adds.
+    """
+    create = SparkSession.builder.config(conf=conf).getOrCreate
+    try:
+        return create()
+    except Py4JError as error:
+        if "ConcurrentModificationException" not in str(error) or "attachAllHandlers" not in str(error):
+            raise
+        print("Spark's UI and YARN's application master got into each other's way (a race inside Spark): starting again", file=sys.stderr, flush=True)
+        return create()
 
 
 def submitted(spark: SparkSession) -> float:
