@@ -47,6 +47,8 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 	$(SUBMIT) jobs/prepare.py --overwrite
 	$(SUBMIT) jobs/compare.py --dataset workspace/datasets/demo --slots 1,2 --output workspace/comparison --overwrite
 
+# A fresh environment's modules are compiled as they are imported; most never are.
+test: export PIP_COMPILE := 0
 test: java       ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync torch chromium $(VENV)/.java-classes.jsa
 	@$(MAKE) --no-print-directory lint
