@@ -50,8 +50,8 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 # A fresh environment's modules are compiled as they are imported; most never are.
 test: export PIP_COMPILE := 0
 test: java       ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync torch chromium $(VENV)/.java-classes.jsa
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync torch chromium
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint $(VENV)/.java-classes.jsa
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/.java-classes.jsa: $(VENV)/.ready
