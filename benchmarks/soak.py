@@ -34,6 +34,7 @@ _FLAGS = shlex.split("--slots 2 --model covers --epochs 100000 --batch-size 64 -
 _FAULTS = (faults.kill_training, faults.kill_executor)
 _EVERY_SECONDS = 5.0
 _FLAT = 0.05
+_SHORTEST = 12  # minutes
 _MIB = 2**20
 _PAGE, _PLOT = Path("docs/results/soak.md"), Path("docs/images/soak.png")
 
@@ -97,6 +98,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--every", type=float, default=10, help="minutes from one strike to the next")
     options = parser.parse_args()
+    if options.minutes < _SHORTEST:
+        parser.error(f"In a sixth of {options.minutes:g} minutes slots may not have begun. Received: --minutes {options.minutes:g}. Accepted: {_SHORTEST} or more.")
     with tempfile.TemporaryDirectory(prefix="slotwise-soak-") as directory, LocalCluster(Path(directory)) as cluster:
         os.environ[DIRECTORY_VARIABLE] = str(cluster.directory)
         dataset, run = f"{cluster.hdfs}/datasets/covers", f"{cluster.hdfs}/runs/soak"
