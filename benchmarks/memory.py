@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 _EVERY_SECONDS = 0.5
@@ -49,10 +50,12 @@ def _family(pid: int) -> list[int]:
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started; none where it is gone."""
-    try:
-        return [int(child) for thread in Path(f"/proc/{pid}/task").iterdir() for child in (thread / "children").read_text().split()]
-    except OSError:
-        return []
+    found = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # the thread alone is gone, as Java's often are
+                found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def proportional_size(pid: int) -> int:

@@ -113,7 +113,7 @@ def main() -> int:
             limit=60 * options.minutes + 300,
         )
         watch.stop()
-        _plot(watch.samples).savefig(_PLOT, dpi=110)
+        _plot(watch.samples, options.minutes).savefig(_PLOT, dpi=110)
         found = audit.check_run(run)
     restarts = len(re.findall(r"restart \d+ of at most", training.output))
     struck = f"{restarts} restarts after SIGKILL of a training process or an executor in turn"
@@ -141,9 +141,9 @@ def _page(lines: dict[str, tuple[float, float]], struck: str, found: str, minute
     return f"{minutes:.0f} minutes of training on two slots, {struck}; audit: {found}. Proportional set sizes.\n\n{shown}\n"
 
 
-def _plot(samples: dict[str, list[Sample]]) -> Figure:
+def _plot(samples: dict[str, list[Sample]], minutes: float) -> Figure:
     figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="minutes", ylabel="memory, MiB", title="Memory of an hour's training through restarts")
+    axes = figure.add_subplot(xlabel="minutes", ylabel="memory, MiB", title=f"Memory in {minutes:.0f} minutes of training through restarts")
     for role, each in sorted(samples.items()):
         axes.plot([sample.minute for sample in each], [sample.size / _MIB for sample in each], label=role, linewidth=1)
     axes.set_ylim(bottom=0)
