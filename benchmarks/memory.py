@@ -60,8 +60,17 @@ def children(pid: int) -> list[int]:
 
 def proportional_size(pid: int) -> int:
     """The memory of a process in bytes, what it shares counted in part; 0 where it is gone."""
+    return _size(pid, "Pss:")
+
+
+def anonymous_size(pid: int) -> int:
+    """The memory of a process in bytes but for files that it maps, whose share changes as other processes map them; 0 where it is gone."""
+    return _size(pid, "Anonymous:")
+
+
+def _size(pid: int, name: str) -> int:
     try:
         lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))

@@ -40,7 +40,7 @@ _PAGE, _PLOT = Path("docs/results/soak.md"), Path("docs/images/soak.png")
 
 
 class Sample(NamedTuple):
-    """The memory of one process: minutes since the training began, and its proportional set size in bytes."""
+    """The memory of one process: minutes since the training began, and its anonymous memory in bytes."""
 
     minute: float
     size: int
@@ -67,7 +67,7 @@ class Watch:
         while not self._stopped.wait(_EVERY_SECONDS):
             minute = (time.monotonic() - self._start) / 60
             for role, pid in _roles(training).items():
-                if size := memory.proportional_size(pid):
+                if size := memory.anonymous_size(pid):
                     self.samples.setdefault(role, []).append(Sample(minute, size))
 
 
@@ -138,7 +138,7 @@ def _page(lines: dict[str, tuple[float, float]], struck: str, found: str, minute
     head = ["process", f"median, minutes {sixth:.0f} to {2 * sixth:.0f}", f"median, minutes {minutes - sixth:.0f} to {minutes:.0f}", "change"]
     rows = [[role, f"{early / _MIB:,.0f} MiB", f"{late / _MIB:,.0f} MiB", f"{late / early - 1:+.1%}"] for role, (early, late) in lines.items()]
     shown = "\n".join(table(head, rows))
-    return f"{minutes:.0f} minutes of training on two slots, {struck}; audit: {found}. Proportional set sizes.\n\n{shown}\n"
+    return f"{minutes:.0f} minutes of training on two slots, {struck}; audit: {found}. Memory but for mapped files.\n\n{shown}\n"
 
 
 def _plot(samples: dict[str, list[Sample]], minutes: float) -> Figure:
