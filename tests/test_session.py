@@ -26,7 +26,7 @@ NO_PORT = f"{STARTING}java.net.BindException: Address already in use\n\tat org.a
     [((), 1), ((THE_RACE,), 2), ((THE_RACE, THE_RACE), 2), ((ANOTHER_RACE,), 1), ((NO_PORT,), 1)],
     ids=["none", "the race", "the race twice", "another race", "no port"],
 )
-def test_spark_is_started_again_only_after_the_race_of_its_ui(spark, monkeypatch, capsys, tmp_path, failures, starts) -> None:
+def test_spark_is_started_again_only_after_the_race_of_its_ui(spark, monkeypatch, capsys, failures, starts) -> None:
     # The race cannot be made to order: it is played as a cluster in a hurry showed it. What comes after is a real session.
     left = list(failures)
     tried = []
