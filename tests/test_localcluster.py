@@ -54,7 +54,8 @@ def test_every_server_answers_on_loopback(cluster: LocalCluster, history: Histor
     state = cluster.state
     assert set(state.pids) == {"namenode", "datanode", "master", "worker-1", "worker-2", "history"}
     master = fetch_json(f"{state.master_ui}/json/")
-    assert [(worker["state"], worker["cores"], worker["host"]) for worker in master["workers"]] == [("ALIVE", 1, "127.0.0.1")] * 2
+    # The master lists a worker that another test has stopped as DEAD for a quarter of an hour.
+    assert [(worker["cores"], worker["host"]) for worker in master["workers"] if worker["state"] == "ALIVE"] == [(1, "127.0.0.1")] * 2
     assert fetch_json(f"{state.namenode_ui}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")["beans"][0]["NumLiveDataNodes"] == 1
     assert running_cluster() == state
 
