@@ -12,7 +12,11 @@ SPARK_SUBMIT = str(Path(sys.executable).parent / "spark-submit")
 
 def submit(program: str, *arguments: str, master: str = "local[*]", driver_memory: str = "1g") -> str:
     """Runs a program; returns what it printed. Where it fails, ends this one with all that it said."""
-    command = command_of(program, *arguments, master=master, driver_memory=driver_memory)
+    return run(command_of(program, *arguments, master=master, driver_memory=driver_memory))
+
+
+def run(command: list[str]) -> str:
+    """As `submit`, of a command that is made already."""
     done = subprocess.run(command, capture_output=True, text=True, env=environment())
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
