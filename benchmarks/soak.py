@@ -74,9 +74,10 @@ class Watch:
 def _roles(training: Training) -> dict[str, int]:
     """The process behind each role, as far as it is there."""
     found = {"driver, Java": training.driver.pid}
-    children = memory.children(training.driver.pid)
-    if children:
-        found["driver, Python"] = children[0]
+    # Java may still have a shell of spark-submit's among its children, which has ended.
+    running = [child for child in memory.children(training.driver.pid) if memory.anonymous_size(child)]
+    if running:
+        found["driver, Python"] = running[0]
     for (_, slot), task in training.tasks.items():
         for child in memory.children(task):
             found[f"slot {slot}"] = child
