@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from slotwise.formats import tfrecord
 from slotwise.localcluster.cluster import LocalCluster, Workers
 
 _FILES, _FILES_A_FOLDER, _BATCH = 60_000, 1_000, 128
+_WRITERS = 200
 _MASTER = "local[1]"
 _RATE = re.compile(r"([\d,]+) images/s")
 
@@ -54,12 +56,16 @@ def _write(images: str) -> None:
     shards = datasets.load(uri).splits["train"].shards
     contents = [sample.image for shard in shards for sample in tfrecord.read(storage.local_path(storage.join(uri, shard.file)))]
     fs, root = storage.filesystem(images)
-    for number in range(_FILES):
-        folder = f"{root}/{number // _FILES_A_FOLDER:03}"
-        if number % _FILES_A_FOLDER == 0:
-            fs.makedirs(folder, exist_ok=True)
-        with fs.open(f"{folder}/{number:05}.jpg", "wb") as file:
+    for first in range(0, _FILES, _FILES_A_FOLDER):
+        fs.makedirs(f"{root}/{first:05}", exist_ok=True)
+
+    def write(number: int) -> None:
+        with fs.open(f"{root}/{number - number % _FILES_A_FOLDER:05}/{number:05}.jpg", "wb") as file:
             file.write(contents[number % len(contents)])
+
+    # HDFS takes most of a second to close a file, and does not mind how many at a time.
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        list(pool.map(write, range(_FILES)))
 
 
 ROUNDS = tuple(
