@@ -34,11 +34,11 @@ class Slots:
         return self.rank == 0
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls `function` where `sum` may be used, inside or outside a `tf.function`."""
+        """Calls `function` where `sum` may be used."""
         return self.strategy.run(function, args=arguments) if self.count > 1 else function(*arguments)
 
     def sum(self, value: tf.Tensor) -> tf.Tensor:
-        """The sum of a tensor over all slots, the same bits on each; only inside `run`.
+        """The sum of a tensor over all slots, the same bits on each; only inside `run`, in what is traced.
 
         The operation has the number of its place in the order of tracing, which is the same on all slots. The strategy's own
         `all_reduce` has a new one in every call, and TensorFlow keeps 1.5 kB for each number until the process ends
