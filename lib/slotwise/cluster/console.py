@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-# Each of them prints a failed task's error with its Java stack; the same error reaches the driver as an exception.
-_LOGGERS = ("org.apache.spark.executor.Executor", "org.apache.spark.scheduler.TaskSetManager")
+# Each of them prints a failed task's error with its Java stack; the same error reaches the driver as an exception. A task's context
+# has one too where the job's broadcasts went before the task did.
+_LOGGERS = ("org.apache.spark.executor.Executor", "org.apache.spark.scheduler.TaskSetManager", "org.apache.spark.TaskContextImpl")
 
 
 @contextmanager
