@@ -1,38 +1,43 @@
-"""docs/results/bench.json, bench.md and the README's table: the lines measured on this machine with these versions, the newest of each name."""
+"""docs/results/bench.json, bench.md and the README's table: the newest measurement of each line, and the machine that it was made on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.pairs import Ratio
 from slotwise import storage
 
-_DIRECTORY = Path("docs/results")
-_README = Path("README.md")
+_LINES, _PAGE, _README = Path("docs/results/bench.json"), Path("docs/results/bench.md"), Path("README.md")
 _BEGIN, _END = "<!-- make bench -->\n", "<!-- end of make bench -->\n"
 
+Line = dict[str, Any]
+"""A `Ratio`, and under `machine` the facts of where it was measured."""
 
-def keep(results: Iterable[Ratio], order: Iterable[str]) -> str:
-    """Adds lines to those kept of this machine, drops those of another; returns the table.
+
+def keep(results: Iterable[Ratio], order: Sequence[str]) -> str:
+    """Adds lines to those kept, in place of older ones of the same names; returns the table.
 
     Args:
-        order: the names of all lines there are, as the table is to have them.
+        order: the names of all lines there are, as the table is to have them; what is kept under another name goes.
     """
-    _DIRECTORY.mkdir(parents=True, exist_ok=True)
-    lines_file, machine_file = (storage.normalise(str(_DIRECTORY / name)) for name in ("bench.json", "bench.machine.json"))
-    here = machine.facts()
-    is_same = storage.exists(machine_file) and storage.read_json(machine_file) == here
-    lines = {line["name"]: Ratio(**line) for line in (storage.read_json(lines_file) if is_same else [])}
-    lines.update({result.name: result for result in results})
-    kept = [lines[name] for name in order if name in lines]
-    storage.write_json(lines_file, [line._asdict() for line in kept])
-    storage.write_json(machine_file, here)
-    text = markdown(kept, here)
-    storage.write_text(storage.normalise(str(_DIRECTORY / "bench.md")), text)
+    _LINES.parent.mkdir(parents=True, exist_ok=True)
+    lines_file = storage.normalise(str(_LINES))
+    kept = added_to(storage.read_json(lines_file) if storage.exists(lines_file) else [], results, machine.facts(), order)
+    storage.write_json(lines_file, kept)
+    text = markdown(kept)
+    storage.write_text(storage.normalise(str(_PAGE)), text)
     storage.write_text(storage.normalise(str(_README)), within(_README.read_text(), text))
     return text
+
+
+def added_to(kept: Iterable[Line], results: Iterable[Ratio], here: dict[str, object], order: Sequence[str]) -> list[Line]:
+    """The newest line of each name, in order."""
+    lines = {line["name"]: line for line in kept} | {result.name: {**result._asdict(), "machine": here} for result in results}
+    return [lines[name] for name in order if name in lines]
 
 
 def within(readme: str, table: str) -> str:
@@ -41,7 +46,17 @@ def within(readme: str, table: str) -> str:
     return before + _BEGIN + table + _END + rest.partition(_END)[2]
 
 
-def markdown(lines: Iterable[Ratio], facts: dict[str, object]) -> str:
-    head = ["| what | ratio (median) | lowest to highest | pairs | goal | met |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    rows = [f"| {r.name} | {r.ratio:.2f} | {r.low:.2f} to {r.high:.2f} | {r.pairs} | {r.goal:.2f} | {'yes' if r.met else 'no'} |" for r in lines]
-    return "\n".join([*head, *rows, "", "Made with `make bench`: " + ", ".join(f"{name} {value}" for name, value in facts.items()), ""])
+def markdown(lines: Sequence[Line]) -> str:
+    """The table, and below it each machine by the letter that its lines have."""
+    machines: list[dict[str, object]] = []
+    for line in lines:
+        if line["machine"] not in machines:
+            machines.append(line["machine"])
+    head = ["| what | ratio (median) | lowest to highest | pairs | goal | met | on |", "| --- | ---: | ---: | ---: | ---: | --- | --- |"]
+    rows = [
+        f"| {line['name']} | {line['ratio']:.2f} | {line['low']:.2f} to {line['high']:.2f} | {line['pairs']} | {line['goal']:.2f} | {'yes' if line['met'] else 'no'} | "
+        f"{ascii_uppercase[machines.index(line['machine'])]} |"
+        for line in lines
+    ]
+    places = [f"- {letter}: " + ", ".join(f"{name} {value}" for name, value in facts.items()) for letter, facts in zip(ascii_uppercase, machines, strict=False)]
+    return "\n".join([*head, *rows, "", "Made with `make bench`, each line in one run on", "", *places, ""])

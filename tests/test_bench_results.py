@@ -1,0 +1,74 @@
+"""What `make bench` keeps: the newest ratio of each line, with the machine that it was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from benchmarks.pairs import Claim, Ratio, compare, ratio_of
+from benchmarks.results import added_to, markdown, within
+
+HERE, THERE = {"processor": "fast", "cores": 2}, {"processor": "slow", "cores": 2}
+ORDER = ("first", "second", "third")
+
+
+def ratio(name: str, value: float) -> Ratio:
+    return Ratio(name, value, value - 0.1, value + 0.1, 5, 1.0, value >= 1)
+
+
+def test_a_line_takes_the_place_of_its_older_self_and_the_others_stay() -> None:
+    kept = added_to([], [ratio("third", 0.5), ratio("first", 2.0)], THERE, ORDER)
+    kept = added_to(kept, [ratio("second", 1.0), ratio("third", 3.0)], HERE, ORDER)
+    assert [(line["name"], line["ratio"], line["met"], line["machine"]) for line in kept] == [("first", 2.0, True, THERE), ("second", 1.0, True, HERE), ("third", 3.0, True, HERE)]
+
+
+def test_a_line_that_is_measured_no_more_goes() -> None:
+    kept = added_to([], [ratio("first", 2.0), ratio("second", 1.0)], HERE, ORDER)
+    assert [line["name"] for line in added_to(kept, [], HERE, ["second"])] == ["second"]
+
+
+def test_the_table_says_on_which_machine_each_line_was_measured() -> None:
+    kept = added_to([], [ratio("first", 2.0), ratio("third", 0.5)], THERE, ORDER)
+    rows = markdown(added_to(kept, [ratio("second", 1.0)], HERE, ORDER)).splitlines()
+    assert "| first | 2.00 | 1.90 to 2.10 | 5 | 1.00 | yes | A |" in rows
+    assert "| second | 1.00 | 0.90 to 1.10 | 5 | 1.00 | yes | B |" in rows
+    assert "| third | 0.50 | 0.40 to 0.60 | 5 | 1.00 | no | A |" in rows
+    assert rows[-2:] == ["- A: processor slow, cores 2", "- B: processor fast, cores 2"]
+
+
+def test_the_readme_changes_between_its_marks_only() -> None:
+    readme = "before\n<!-- make bench -->\nold\n<!-- end of make bench -->\nafter\n"
+    assert within(readme, "new\n") == readme.replace("old", "new")
+
+
+@pytest.mark.parametrize(
+    ("rates", "median", "is_met"),
+    [
+        ([(3.0, 2.0, 1.0)], 1.5, True),
+        ([(2.0, 1.0, 2.0)], 1.0, False),  # against the faster of theirs
+        ([(1.0, 1.0, 1.0), (9.0, 1.0, 1.0), (1.5, 1.0, 1.0)], 1.5, True),
+    ],
+)
+def test_a_ratio_is_the_median_over_turns_against_the_fastest_peer(rates: list[tuple[float, float, float]], median: float, is_met: bool) -> None:
+    turns = [dict(zip(("ours", "one", "other"), each, strict=True)) for each in rates]
+    found = ratio_of(Claim("a claim", 1.2, "ours", ("one", "other")), turns)
+    assert (found.ratio, found.pairs, found.met) == (median, len(rates), is_met)
+    assert found.low <= found.ratio <= found.high
+
+
+def test_contestants_take_turns_and_the_first_turn_does_not_count() -> None:
+    calls: list[str] = []
+
+    def contestant(name: str, *rates: float) -> Callable[[], float]:
+        left = list(rates)
+
+        def measure() -> float:
+            calls.append(name)
+            return left.pop(0)
+
+        return measure
+
+    contestants = {"ours": contestant("ours", 100.0, 2.0, 4.0), "theirs": contestant("theirs", 1.0, 1.0, 1.0), "unnamed": contestant("unnamed")}
+    (found,) = compare(contestants, [Claim("a claim", 1.0, "ours", ("theirs",))], pairs=2)
+    assert calls == ["ours", "theirs"] * 3
+    assert (found.ratio, found.low, found.high) == (3.0, 2.0, 4.0)
