@@ -50,7 +50,7 @@ def _family(pid: int) -> list[int]:
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started; none where it is gone."""
-    found = []
+    found: list[int] = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):  # the thread alone is gone, as Java's often are
