@@ -36,11 +36,12 @@ _EVERY_SECONDS = 5.0
 _FLAT = 0.05
 _SHORTEST = 12  # minutes
 _MIB = 2**20
+_EXECUTORS = "executors, Java"
 _PAGE, _PLOT = Path("docs/results/soak.md"), Path("docs/images/soak.png")
 
 
 class Sample(NamedTuple):
-    """The memory of one process: minutes since the training began, and its anonymous memory in bytes."""
+    """The memory of a role's processes: minutes since the training began, and their anonymous memory in bytes."""
 
     minute: float
     size: int
@@ -66,22 +67,23 @@ class Watch:
     def _watch(self, training: Training) -> None:
         while not self._stopped.wait(_EVERY_SECONDS):
             minute = (time.monotonic() - self._start) / 60
-            for role, pid in _roles(training).items():
-                if size := memory.anonymous_size(pid):
+            for role, pids in _roles(training).items():
+                if size := sum(map(memory.anonymous_size, pids)):
                     self.samples.setdefault(role, []).append(Sample(minute, size))
 
 
-def _roles(training: Training) -> dict[str, int]:
-    """The process behind each role, as far as it is there."""
-    found = {"driver, Java": training.driver.pid}
+def _roles(training: Training) -> dict[str, set[int]]:
+    """The processes behind each role, as far as they are there.
+
+    The executors are one role, for after a restart Spark may give a slot to the executor that had another one.
+    """
     # Java may still have a shell of spark-submit's among its children, which has ended.
     running = [child for child in memory.children(training.driver.pid) if memory.anonymous_size(child)]
-    if running:
-        found["driver, Python"] = running[0]
+    found = {"driver, Java": {training.driver.pid}, "driver, Python": set(running[:1]), _EXECUTORS: set()}
     for (_, slot), task in training.tasks.items():
         for child in memory.children(task):
-            found[f"slot {slot}"] = child
-            found[f"executor of slot {slot}, Java"] = faults.parent_of(faults.parent_of(task))
+            found[f"slot {slot}"] = {child}
+            found[_EXECUTORS].add(faults.parent_of(faults.parent_of(task)))
     return found
 
 
