@@ -217,6 +217,13 @@ def test_a_comparison_of_engines_names_each_once() -> None:
     assert "<h1>covers: tensorflow and torch on 1 and 2 slots</h1>" in comparison_report(comparison_record(runs, "compare"))
 
 
+@pytest.mark.parametrize(("seeds", "slots", "is_warned"), [([7], (1, 2), True), ([7, 8], (1, 2), False), ([7], (1,), False), ([7], (2, 4), False)])
+def test_a_difference_between_single_runs_comes_with_a_warning(seeds: list[int], slots: tuple[int, ...], is_warned: bool) -> None:
+    runs = [Run(f"file:///runs/{count}-{seed}", run_record(slots=count, settings={"seed": seed})) for count in slots for seed in seeds]
+    notes = wording.notes(comparison_record(runs, "compare"))
+    assert any("between single runs" in note for note in notes) == is_warned
+
+
 def test_a_confusion_matrix_of_too_many_classes_is_left_to_the_json() -> None:
     record, images = evaluation_record([f"class {number}" for number in range(61)])
     html = evaluation_report(record, images)

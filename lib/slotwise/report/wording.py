@@ -134,6 +134,8 @@ def notes(record: ComparisonRecord) -> list[str]:
         texts.append("Speed-up, efficiency and difference are against 1 slot of the same engine; time is training time alone.")
     if any(row.accuracy_difference_interval for row in record.rows):
         texts.append("The interval is for the mean difference between runs of the same seed (Student's t).")
+    if any(row.slots > 1 and row.accuracy_difference_points is not None and row.accuracy_difference_interval is None for row in record.rows):
+        texts.append("A difference in accuracy without an interval is between single runs, which rounding alone drives apart; --repeats 5 gives the interval.")
     if record.published_accuracy:
         texts.append(f"{record.published or 'Published'}: {'; '.join(_against_published(record))}.")
     resumed = [run.uri for run in record.runs if run.resumed_from]
