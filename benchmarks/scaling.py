@@ -3,8 +3,8 @@
     python -m benchmarks.scaling measure     writes docs/results/all-reduce.json
     python -m benchmarks.scaling page        writes docs/scaling.md from it
 
-The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.1177/1094342005051521, section 4.5: a ring of n slots takes
-2 (n - 1) steps for a sum, each of a latency and the time of its n-th part of the bytes.
+The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.1177/1094342005051521, sections 4.1 and 4.5: a ring of n slots takes
+2 (n - 1) steps for a sum, each of a latency and the time of an n-th part of the bytes; or n - 1 steps, each with all of the bytes, where they are few.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.data import dataset
 from benchmarks.processes import one_core_environment, pinned
 from benchmarks.training import slots_rate, worker_environment
 from slotwise import storage
+from slotwise.engines.tensorflow.collective import ONE_TRIP_BYTES
 from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 
@@ -46,9 +47,15 @@ class Link:
     latency: float
     seconds_per_byte: float
 
-    def ring_seconds(self, slots: int, size: int) -> float:
-        """Seconds of an all-reduce of so many bytes."""
-        return 2 * (slots - 1) * (self.latency + size / slots * self.seconds_per_byte)
+    def sum_seconds(self, slots: int, size: int) -> float:
+        """Seconds of a sum of so many bytes."""
+        steps, part = ring(slots, size)
+        return steps * (self.latency + part * self.seconds_per_byte)
+
+
+def ring(slots: int, size: int) -> tuple[int, float]:
+    """The steps that a sum of so many bytes takes, and the bytes of each."""
+    return (slots - 1, size) if size <= ONE_TRIP_BYTES else (2 * (slots - 1), size / slots)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,9 @@ class Work:
         computing = self.batch_size / slots / self.images_per_second
         if slots == 1:
             return computing
-        sums = [self.gradient_bytes, *(8 * channels for channels in self.statistics), *(8 * channels for channels in self.statistics)]
-        return computing + sum(link.ring_seconds(slots, size) for size in sums)
+        # The statistics are summed in double precision, their gradients in single.
+        sums = [self.gradient_bytes, *(16 * channels for channels in self.statistics), *(8 * channels for channels in self.statistics)]
+        return computing + sum(link.sum_seconds(slots, size) for size in sums)
 
     def speedup(self, slots: int, link: Link) -> float:
         """How many times as fast as one slot."""
@@ -82,8 +90,7 @@ class Work:
 
 def fit(sums: Sequence[Sum]) -> Link:
     """The latency and the seconds per byte that fit measured sums best, by least squares of the relative errors, neither below zero."""
-    steps = np.array([2 * (each.slots - 1) for each in sums], np.float64)
-    parts = np.array([each.bytes / each.slots for each in sums])
+    steps, parts = np.array([ring(each.slots, each.bytes) for each in sums], np.float64).T
     seconds = np.array([each.seconds for each in sums])
     matrix = np.stack([steps, steps * parts], axis=1) / seconds[:, None]
     latency, per_byte = np.linalg.lstsq(matrix, np.ones(len(sums)), rcond=None)[0]
@@ -145,8 +152,8 @@ def page(measured: dict[str, object]) -> str:
     lines = ["| bytes | " + " | ".join(f"{slots} slots, ms" for slots in _SLOTS) + " |", "| ---: |" + " ---: |" * len(_SLOTS)]
     for size in _BYTES:
         found = {each.slots: each.seconds for each in sums if each.bytes == size}
-        lines.append(f"| {size:,} | " + " | ".join(f"{1e3 * found[slots]:.2f} ({1e3 * link.ring_seconds(slots, size):.2f})" for slots in _SLOTS) + " |")
-    text = _INTRODUCTION.format(table="\n".join(lines), latency=1e6 * link.latency, rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
+        lines.append(f"| {size:,} | " + " | ".join(f"{1e3 * found[slots]:.2f} ({1e3 * link.sum_seconds(slots, size):.2f})" for slots in _SLOTS) + " |")
+    text = _INTRODUCTION.format(table="\n".join(lines), few=ONE_TRIP_BYTES, latency=1e6 * link.latency, rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
     for model, rate in rates.items():
         gradient, statistics = int(str(sizes[model]["gradient"])), tuple(sizes[model]["statistics"])  # type: ignore[arg-type]
         for speed, what in ((rate, "a processor core as here"), (_FASTER * rate, f"{_FASTER} times as fast")):
@@ -176,7 +183,8 @@ _INTRODUCTION = """\
 
 What slots on other machines would reach is reckoned here, not measured: `make scaling` measures TensorFlow's ring all-reduce among processes of
 one machine, fits the latency-bandwidth model of [Thakur, Rabenseifner and Gropp](https://doi.org/10.1177/1094342005051521) to it
-(a ring of n slots takes 2 (n - 1) steps, each a latency and the time of an n-th of the bytes), and puts a network's latency and bandwidth on top.
+(a ring of n slots takes 2 (n - 1) steps, each a latency and the time of an n-th of the bytes; or n - 1 steps with all bytes, up to {few:,} of them), and puts
+a network's latency and bandwidth on top.
 
 ## A sum, measured and by the model
 
@@ -194,7 +202,7 @@ and its bytes come on top of the processor's time for them. Nothing is hidden be
 times as fast as one slot, and the share of the ideal. `resnet18` is that of 32x32 images. A slot {faster} times as fast stands for a small GPU.
 
 What moves them: with slots that are processor cores, the time goes to the arithmetic until a slot's part of the batch is a few images; then it goes to the latency of the
-many small sums of batch normalisation's statistics, each of which takes 2 (n - 1) steps. So a larger batch and local statistics help, bfloat16 gradients hardly. With
+many small sums of batch normalisation's statistics, each of which takes n - 1 steps. So a larger batch and local statistics help, bfloat16 gradients hardly. With
 fast slots the gradient's bytes count too, and all three are needed. A faster network than 25 Gbit/s changes little, because the software's own time for a byte is longer.
 Local statistics and a larger batch change the model that is trained; slotwise does neither by itself.
 """

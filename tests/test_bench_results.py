@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-from benchmarks.pairs import Claim, Ratio, compare, ratio_of
+from benchmarks.pairs import Ratio
 from benchmarks.results import added_to, markdown, within
 
 HERE, THERE = {"processor": "fast", "cores": 2}, {"processor": "slow", "cores": 2}
@@ -39,36 +36,3 @@ def test_the_table_says_on_which_machine_each_line_was_measured() -> None:
 def test_the_readme_changes_between_its_marks_only() -> None:
     readme = "before\n<!-- make bench -->\nold\n<!-- end of make bench -->\nafter\n"
     assert within(readme, "new\n") == readme.replace("old", "new")
-
-
-@pytest.mark.parametrize(
-    ("rates", "median", "is_met"),
-    [
-        ([(3.0, 2.0, 1.0)], 1.5, True),
-        ([(2.0, 1.0, 2.0)], 1.0, False),  # against the faster of theirs
-        ([(1.0, 1.0, 1.0), (9.0, 1.0, 1.0), (1.5, 1.0, 1.0)], 1.5, True),
-    ],
-)
-def test_a_ratio_is_the_median_over_turns_against_the_fastest_peer(rates: list[tuple[float, float, float]], median: float, is_met: bool) -> None:
-    turns = [dict(zip(("ours", "one", "other"), each, strict=True)) for each in rates]
-    found = ratio_of(Claim("a claim", 1.2, "ours", ("one", "other")), turns)
-    assert (found.ratio, found.pairs, found.met) == (median, len(rates), is_met)
-    assert found.low <= found.ratio <= found.high
-
-
-def test_contestants_take_turns_and_the_first_turn_does_not_count() -> None:
-    calls: list[str] = []
-
-    def contestant(name: str, *rates: float) -> Callable[[], float]:
-        left = list(rates)
-
-        def measure() -> float:
-            calls.append(name)
-            return left.pop(0)
-
-        return measure
-
-    contestants = {"ours": contestant("ours", 100.0, 2.0, 4.0), "theirs": contestant("theirs", 1.0, 1.0, 1.0), "unnamed": contestant("unnamed")}
-    (found,) = compare(contestants, [Claim("a claim", 1.0, "ours", ("theirs",))], pairs=2)
-    assert calls == ["ours", "theirs"] * 3
-    assert (found.ratio, found.low, found.high) == (3.0, 2.0, 4.0)

@@ -27,21 +27,23 @@ def test_turns_are_interleaved_and_only_what_is_claimed_is_measured() -> None:
 @given(latency=st.floats(1e-6, 1e-2), per_byte=st.floats(1e-11, 1e-7))
 def test_a_fit_finds_the_link_that_made_the_sums(latency: float, per_byte: float) -> None:
     link = Link(latency, per_byte)
-    sums = [Sum(slots, size, link.ring_seconds(slots, size)) for slots in (2, 4, 8) for size in (1 << 10, 1 << 16, 1 << 24)]
+    sums = [Sum(slots, size, link.sum_seconds(slots, size)) for slots in (2, 4, 8) for size in (1 << 10, 1 << 16, 1 << 24)]
     found = fit(sums)
-    assert found.ring_seconds(16, 1 << 20) == pytest.approx(link.ring_seconds(16, 1 << 20), rel=1e-6)
+    assert found.sum_seconds(16, 1 << 20) == pytest.approx(link.sum_seconds(16, 1 << 20), rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("slots", "size", "seconds"),
     [
-        (2, 1_000, 2 * (1e-3 + 500e-6)),  # two steps of half the bytes
-        (4, 1_000, 6 * (1e-3 + 250e-6)),
-        (4, 0, 6e-3),
+        (2, 1_000_000, 2 * (1e-3 + 0.5)),  # two steps of half the bytes
+        (4, 1_000_000, 6 * (1e-3 + 0.25)),
+        (2, 1_000, 1e-3 + 1e-3),  # few go around once
+        (4, 1_000, 3 * (1e-3 + 1e-3)),
+        (4, 0, 3e-3),
     ],
 )
-def test_a_ring_takes_two_rounds_of_parts(slots: int, size: int, seconds: float) -> None:
-    assert Link(1e-3, 1e-6).ring_seconds(slots, size) == pytest.approx(seconds)
+def test_a_ring_takes_two_rounds_of_parts_or_one_of_all(slots: int, size: int, seconds: float) -> None:
+    assert Link(1e-3, 1e-6).sum_seconds(slots, size) == pytest.approx(seconds)
 
 
 def test_a_network_adds_half_its_round_trip_and_its_bytes() -> None:
@@ -52,5 +54,5 @@ def test_speedup_is_that_of_the_arithmetic_where_sums_cost_nothing() -> None:
     work = Work(images_per_second=100, gradient_bytes=1_000_000, statistics=(32, 64), batch_size=128)
     assert work.speedup(16, Link(0, 0)) == pytest.approx(16)
     assert work.step_seconds(1, Link(1, 1)) == pytest.approx(1.28)
-    # 1.28 s over 2 slots, a sum of the gradient and four of the statistics of 1 s of latency for each of two steps.
-    assert work.step_seconds(2, Link(1, 0)) == pytest.approx(0.64 + 5 * 2)
+    # 1.28 s over 2 slots, two steps of 1 s of latency for the gradient, one for each of four sums of statistics.
+    assert work.step_seconds(2, Link(1, 0)) == pytest.approx(0.64 + 2 + 4)

@@ -1,19 +1,25 @@
-"""The sums of TensorFlow's slots: right in every call, and nothing of them is left."""
+"""The sums of TensorFlow's slots: right in every call, small or large, and nothing of them is left."""
 
 from __future__ import annotations
 
+import pytest
+
 from slots import run_script
 
-_CALLS, _SUMS_A_CALL = 1_500, 4
-_GROWTH = 4 << 20  # TensorFlow kept 1.5 kB of each sum: 9 MB here
+_CALLS, _SUMS_A_CALL = 800, 4
+_GROWTH = 4 << 20  # TensorFlow kept 1.5 kB of each sum: 10 MB here
 
 _SLOT = f"""
+import zlib
+import numpy as np
 import tensorflow as tf
 from slotwise.engines.tensorflow import collective
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 slots = collective.connect(60)
+# Below and above what goes around the ring once.
+shapes = [[3, 5], [collective.ONE_TRIP_BYTES // 4 + 1]]
 
 def chain(value):
     for _ in range({_SUMS_A_CALL}):
@@ -27,19 +33,34 @@ def memory():
         return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Anonymous:"))
 
 def wrong(first, end):
-    found = {{number: summed(tf.constant(float(number + slots.rank))).numpy() for number in range(first, end)}}
-    # Of n and n + 1, and then of what both slots have.
-    return [number for number, value in found.items() if value != (2 * number + 1) * slots.count ** {_SUMS_A_CALL - 1}]
+    found = []
+    for number in range(first, end):
+        # Of n, n + 1 and so on, and then of what all slots have.
+        right = (slots.count * number + slots.count * (slots.count - 1) // 2) * slots.count ** {_SUMS_A_CALL - 1}
+        found += [(number, shape) for shape in shapes if not np.array_equal(summed(tf.fill(shape, float(number + slots.rank))), np.full(shape, right))]
+    return found
+"""
 
-wrong(0, 300)
-before = memory()
-print(wrong(300, {300 + _CALLS}), memory() - before)
+_ENDS = """
+# Sums of what has no exact binary fraction round differently in another order: all slots have to have the same bits.
+values = [tf.constant(np.random.default_rng([slots.rank, len(shape)]).normal(size=shape), dtype) for shape in shapes for dtype in (tf.float32, tf.float64)]
+sums = [slots.summed(value).numpy() for value in values]
+print("bits", zlib.crc32(b"".join(each.tobytes() for each in sums)), [list(each.shape) for each in sums[::2]] == shapes)
 slots.part()
 """
 
 
-def test_sums_are_right_and_leave_nothing_behind() -> None:
-    for said in run_script(_SLOT, 2):
-        wrong, growth = said.split("\n")[-2].rsplit(maxsplit=1)
-        assert wrong == "[]"
-        assert int(growth) < _GROWTH
+@pytest.mark.parametrize("slots", [2, 3])
+def test_sums_are_right_and_the_same_bits_on_every_slot(slots: int) -> None:
+    said = [each.split("\n")[-3:-1] for each in run_script(f"{_SLOT}print(wrong(0, 30)){_ENDS}", slots)]
+    wrong, bits = said[0]
+    assert wrong == "[]"
+    assert bits.startswith("bits ")
+    assert bits.endswith(" True")
+    assert said == said[:1] * slots
+
+
+def test_sums_leave_nothing_behind() -> None:
+    script = f"{_SLOT}wrong(0, 300); before = memory(); wrong(300, {300 + _CALLS}); print(memory() - before); slots.part()"
+    for said in run_script(script, 2):
+        assert int(said.split("\n")[-2]) < _GROWTH
