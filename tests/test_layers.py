@@ -15,7 +15,7 @@ from slotwise.engines.engine import CONFUSION_CLASSES
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.evaluation import Evaluator
 from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
-from slotwise.engines.tensorflow.step import TrainingStep
+from slotwise.engines.tensorflow.step import TrainingStep, buckets
 from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
 from slotwise.feed.pipeline import NO_SAMPLE, Batch
@@ -273,6 +273,20 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
     batch = Batch(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(numbers % 3), keys, tf.constant(np.stack([numbers, numbers + 20], 1)))
     assert not step(1, batch, len(keys), stop=False)
     return before, copy.get_weights()[0], step
+
+
+@pytest.mark.parametrize(
+    ("sizes", "least", "groups"),
+    [
+        ([5], 3, [[5]]),
+        ([1, 2, 3], 10, [[1, 2, 3]]),
+        ([1, 9, 1, 9], 10, [[1, 9], [1, 9]]),
+        ([1, 20, 1], 10, [[1], [20, 1]]),  # what is over at the beginning is a bucket of its own
+        ([10, 10, 10], 10, [[10], [10], [10]]),
+    ],
+)
+def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], least: int, groups: list[list[int]]) -> None:
+    assert [sizes[bucket] for bucket in buckets(sizes, least)] == groups
 
 
 def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:

@@ -53,7 +53,7 @@ class Slots:
             return value
         place = {
             "group_size": self.count, "group_key": _GROUP, "instance_key": next(self._keys),
-            "ordering_token": [self._order.handle], "communication_hint": self.communication,
+            "ordering_token": [variable.handle for variable in self._order], "communication_hint": self.communication,
         }  # fmt: skip
         if self.communication == "ring" and value.shape.is_fully_defined() and value.shape.num_elements() * value.dtype.size <= ONE_TRIP_BYTES:
             gathered = tf.raw_ops.CollectiveGatherV2(input=value[None], **place)
@@ -79,10 +79,14 @@ class Slots:
             self.summed(tf.ones([]))
 
     @cached_property
-    def _order(self) -> tf.Variable:
-        """What every sum takes hold of, so that all slots do them one after the other."""
+    def _order(self) -> list[tf.Variable]:
+        """What every sum takes hold of, so that all slots do them one after the other; nothing where they may overlap, for a ring
+        tells them apart by their numbers.
+        """
+        if self.communication == "ring":
+            return []
         with tf.init_scope():
-            return tf.Variable(0.0, trainable=False)
+            return [tf.Variable(0.0, trainable=False)]
 
     @cached_property
     def _traced_sum(self) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -15,6 +15,31 @@ from slotwise.engines.tensorflow.layers import presence
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
+# 1 MiB in single precision, with which PyTorch's DDP begins too.
+_BUCKET = 1 << 18
+
+
+def buckets(sizes: Sequence[int], least: int = _BUCKET) -> list[slice]:
+    """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `least` numbers.
+
+    The later a layer, the sooner its gradient is known, so the last layers' sum travels while the others' gradients are computed
+    (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
+
+    Args:
+        sizes: numbers of each variable.
+
+    Returns:
+        the buckets in the order of variables; the first may have less.
+    """
+    found: list[slice] = []
+    end, numbers = len(sizes), 0
+    for index in reversed(range(len(sizes))):
+        numbers += sizes[index]
+        if numbers >= least or index == 0:
+            found.insert(0, slice(index, end))
+            end, numbers = index, 0
+    return found
+
 
 class TrainingStep:
     """A traced training step; see `Step` and `MakeStep` in `slotwise.engines.engine`."""
@@ -34,6 +59,7 @@ class TrainingStep:
         self._variables = model.trainable_variables
         self._shapes = [variable.shape for variable in self._variables]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._buckets = buckets(self._sizes)
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
         self._label_smoothing = label_smoothing
@@ -68,20 +94,22 @@ class TrainingStep:
         self._fed.assign(done)
 
     def _traced_step(self, step: tf.Tensor, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        flat = self._slots.run(self._global_sums, batch, global_images, stop)
-        *parts, metrics, asked, fed = tf.split(flat, [*self._sizes, 2, 1, 2 * self._places])
+        first, *others = self._slots.run(self._global_sums, batch, global_images, stop)
+        *parts, metrics, asked, fed = tf.split(first, [*self._sizes[self._buckets[0]], 2, 1, 2 * self._places])
+        for bucket, vector in zip(self._buckets[1:], others, strict=True):
+            parts += tf.split(vector, self._sizes[bucket])
         gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         # Taken in every step, for less than a branch would cost: with one in it, TensorFlow runs the whole graph in a slower way.
-        self._norm.assign(tf.where(step == self._watched, self._gradient_norm(flat), self._norm))
+        self._norm.assign(tf.where(step == self._watched, self._gradient_norm(gradients), self._norm))
         self._optimizer.apply(gradients, self._variables)
         self._totals.assign_add(tf.concat([tf.cast(metrics, tf.float64), [tf.cast(global_images, tf.float64)]], 0))
         rows = tf.reshape(tf.cast(tf.round(fed), tf.int32), [1, self._places, 2])
         self._fed.scatter_update(tf.IndexedSlices(rows, step[None]))
         return asked[0]
 
-    def _global_sums(self, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        """One flat vector, summed over the slots: the gradient of the mean loss over the global batch; loss and correct answers;
-        whether to stop; and what was fed at each place.
+    def _global_sums(self, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> list[tf.Tensor]:
+        """A flat vector for each bucket, summed over the slots: the gradient of the mean loss over the global batch. The first, which is
+        known last, has more: loss and correct answers; whether to stop; and what was fed at each place.
         """
         values = [variable.value for variable in self._variables]
         # The image's own gradient is nobody's need, so only the weights are watched.
@@ -100,10 +128,12 @@ class TrainingStep:
         gradients = tape.gradient(objective, values)
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
-        return self._slots.sum(tf.concat([*pieces, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)], 0))
+        first, *others = (pieces[bucket] for bucket in self._buckets)
+        with_more = [*first, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)]
+        return [self._slots.sum(tf.concat(each, 0)) for each in (with_more, *others)]
 
-    def _gradient_norm(self, flat: tf.Tensor) -> tf.Tensor:
-        norm = tf.sqrt(2.0 * tf.nn.l2_loss(flat[: sum(self._sizes)]))
+    def _gradient_norm(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+        norm = tf.linalg.global_norm(gradients)
         is_scaled = isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
         return norm / tf.cast(self._optimizer.dynamic_scale, self._dtype) if is_scaled else norm
 
