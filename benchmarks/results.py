@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.pairs import Ratio
 from slotwise import storage
+from slotwise.report.markdown import table
 
 _LINES, _PAGE, _README = Path("docs/results/bench.json"), Path("docs/results/bench.md"), Path("README.md")
 _BEGIN, _END = "<!-- make bench -->\n", "<!-- end of make bench -->\n"
@@ -40,10 +41,10 @@ def added_to(kept: Iterable[Line], results: Iterable[Ratio], here: dict[str, obj
     return [lines[name] for name in order if name in lines]
 
 
-def within(readme: str, table: str) -> str:
-    """A README with the table between its two marks."""
+def within(readme: str, text: str) -> str:
+    """A README with the table's text between its two marks."""
     before, _, rest = readme.partition(_BEGIN)
-    return before + _BEGIN + table + _END + rest.partition(_END)[2]
+    return before + _BEGIN + text + _END + rest.partition(_END)[2]
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -52,11 +53,13 @@ def markdown(lines: Sequence[Line]) -> str:
     for line in lines:
         if line["machine"] not in machines:
             machines.append(line["machine"])
-    head = ["| what | ratio (median) | lowest to highest | pairs | goal | met | on |", "| --- | ---: | ---: | ---: | ---: | --- | --- |"]
-    rows = [
-        f"| {line['name']} | {line['ratio']:.2f} | {line['low']:.2f} to {line['high']:.2f} | {line['pairs']} | {line['goal']:.2f} | {'yes' if line['met'] else 'no'} | "
-        f"{ascii_uppercase[machines.index(line['machine'])]} |"
+    head = ["what", "ratio (median)", "lowest to highest", "pairs", "goal", "met", "on"]
+    cells = [
+        [
+            line["name"], f"{line['ratio']:.2f}", f"{line['low']:.2f} to {line['high']:.2f}", str(line["pairs"]), f"{line['goal']:.2f}",
+            "yes" if line["met"] else "no", ascii_uppercase[machines.index(line["machine"])],
+        ]
         for line in lines
-    ]
+    ]  # fmt: skip
     places = [f"- {letter}: " + ", ".join(f"{name} {value}" for name, value in facts.items()) for letter, facts in zip(ascii_uppercase, machines, strict=False)]
-    return "\n".join([*head, *rows, "", "Made with `make bench`, each line in one run on", "", *places, ""])
+    return "\n".join([*table(head, cells), "", "Made with `make bench`, each line in one run on", "", *places, ""])

@@ -26,7 +26,8 @@ def test_a_line_that_is_measured_no_more_goes() -> None:
 
 def test_the_table_says_on_which_machine_each_line_was_measured() -> None:
     kept = added_to([], [ratio("first", 2.0), ratio("third", 0.5)], THERE, ORDER)
-    rows = markdown(added_to(kept, [ratio("second", 1.0)], HERE, ORDER)).splitlines()
+    # Cells are padded to the width of their column.
+    rows = [" ".join(row.split()) for row in markdown(added_to(kept, [ratio("second", 1.0)], HERE, ORDER)).splitlines()]
     assert "| first | 2.00 | 1.90 to 2.10 | 5 | 1.00 | yes | A |" in rows
     assert "| second | 1.00 | 0.90 to 1.10 | 5 | 1.00 | yes | B |" in rows
     assert "| third | 0.50 | 0.40 to 0.60 | 5 | 1.00 | no | A |" in rows

@@ -25,7 +25,7 @@ def median_seconds(action: Callable[[], object], repeats: int) -> float:
 
 
 def sizes_of_sums(model: keras.Model) -> list[int]:
-    """Numbers in each sum over the slots of one training step: the gradient's, and two for each batch normalisation."""
+    """Numbers in each sum over the slots of one training step: the gradient's as if it went in one, and two for each batch normalisation."""
     gradient = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
     statistics_sizes = [2 * layer.moving_mean.shape[0] for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     return [gradient, *statistics_sizes, *statistics_sizes]
