@@ -9,6 +9,7 @@ The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.117
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -64,13 +65,13 @@ class Work:
 
     Args:
         images_per_second: of one slot alone.
-        gradient_bytes: of one step's gradient.
+        gradient: bytes of each sum that one step's gradient goes in.
         statistics: channels of each batch normalisation that is synchronised, which makes two sums of two numbers for each channel.
         batch_size: images of a step over all slots.
     """
 
     images_per_second: float
-    gradient_bytes: int
+    gradient: tuple[int, ...]
     statistics: tuple[int, ...]
     batch_size: int
 
@@ -80,7 +81,7 @@ class Work:
         if slots == 1:
             return computing
         # The statistics are summed in double precision, their gradients in single.
-        sums = [self.gradient_bytes, *(16 * channels for channels in self.statistics), *(8 * channels for channels in self.statistics)]
+        sums = [*self.gradient, *(16 * channels for channels in self.statistics), *(8 * channels for channels in self.statistics)]
         return computing + sum(link.sum_seconds(slots, size) for size in sums)
 
     def speedup(self, slots: int, link: Link) -> float:
@@ -132,11 +133,11 @@ def _measured(slots: int) -> list[Sum]:
     return [Sum(slots, size, each) for size, each in zip(_BYTES, seconds, strict=True)]
 
 
-def _sizes(model: str) -> dict[str, object]:
+def _sizes(model: str) -> dict[str, list[int]]:
     """Numbers in the sums of one step of a model, as it is trained in the measurement."""
     done = subprocess.run([sys.executable, "-m", "benchmarks.sums", model], env=one_core_environment(), capture_output=True, text=True, check=True)
-    gradient, *statistics = map(int, done.stdout.split())
-    return {"gradient": gradient, "statistics": statistics}
+    found: dict[str, list[int]] = json.loads(done.stdout)
+    return found
 
 
 _NETWORKS, _CLUSTERS, _ROUND_TRIP = (10, 25, 100), (16, 64, 256), 50e-6
@@ -147,7 +148,7 @@ def page(measured: dict[str, object]) -> str:
     """The page's tables, from what `measure` found."""
     sums = [Sum(*each) for each in measured["sums"]]  # type: ignore[attr-defined]
     rates: dict[str, float] = measured["images_per_second"]  # type: ignore[assignment]
-    sizes: dict[str, dict[str, object]] = measured["sizes"]  # type: ignore[assignment]
+    sizes: dict[str, dict[str, list[int]]] = measured["sizes"]  # type: ignore[assignment]
     link = fit(sums)
     lines = ["| bytes | " + " | ".join(f"{slots} slots, ms" for slots in _SLOTS) + " |", "| ---: |" + " ---: |" * len(_SLOTS)]
     for size in _BYTES:
@@ -155,19 +156,20 @@ def page(measured: dict[str, object]) -> str:
         lines.append(f"| {size:,} | " + " | ".join(f"{1e3 * found[slots]:.2f} ({1e3 * link.sum_seconds(slots, size):.2f})" for slots in _SLOTS) + " |")
     text = _INTRODUCTION.format(table="\n".join(lines), few=ONE_TRIP_BYTES, latency=1e6 * link.latency, rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
     for model, rate in rates.items():
-        gradient, statistics = int(str(sizes[model]["gradient"])), tuple(sizes[model]["statistics"])  # type: ignore[arg-type]
+        gradient, statistics = tuple(4 * size for size in sizes[model]["gradient"]), tuple(sizes[model]["statistics"])
         for speed, what in ((rate, "a processor core as here"), (_FASTER * rate, f"{_FASTER} times as fast")):
-            text += f"\n## `{model}`, each slot {what}: {speed:,.0f} images/s\n\n" + _table(Work(speed, 4 * gradient, statistics, _BATCH), link)
+            text += f"\n## `{model}`, each slot {what}: {speed:,.0f} images/s\n\n" + _table(Work(speed, gradient, statistics, _BATCH), link)
     return text
 
 
 def _table(work: Work, link: Link) -> str:
+    halved = tuple(size // 2 for size in work.gradient)
     changes = {
         f"batch {_BATCH:,}": work,
         "four times the batch": replace(work, batch_size=4 * work.batch_size),
-        "bfloat16 gradients": replace(work, gradient_bytes=work.gradient_bytes // 2),
+        "bfloat16 gradients": replace(work, gradient=halved),
         "local batch statistics": replace(work, statistics=()),
-        "all three": replace(work, batch_size=4 * work.batch_size, gradient_bytes=work.gradient_bytes // 2, statistics=()),
+        "all three": replace(work, batch_size=4 * work.batch_size, gradient=halved, statistics=()),
     }
     rows = ["| Gbit/s | slots | " + " | ".join(changes) + " |", "| ---: | ---: |" + " ---: |" * len(changes)]
     for gigabits in _NETWORKS:

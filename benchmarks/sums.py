@@ -1,11 +1,12 @@
 """One slot's part in timing sums over all slots, and what the sums of a model are.
 
     python -m benchmarks.sums BYTES…     where `TF_CONFIG` says; prints the median seconds of each size
-    python -m benchmarks.sums MODEL      prints the numbers in the gradient, and the channels of each batch normalisation
+    python -m benchmarks.sums MODEL      prints as JSON the numbers in each bucket of the gradient, and the channels of each batch normalisation
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 import keras
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from slotwise import models
 from slotwise.engines.tensorflow.collective import connect
+from slotwise.engines.tensorflow.step import buckets
 from slotwise.engines.timing import median_seconds
 
 _REPEATS = 20
@@ -28,11 +30,12 @@ def times(sizes: list[int]) -> list[float]:
     return found
 
 
-def numbers(model_name: str) -> list[int]:
+def numbers(model_name: str) -> dict[str, list[int]]:
     model = models.build(model_name, *_SHAPES[model_name], {})
-    gradient = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
-    return [gradient, *(layer.moving_mean.shape[0] for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))]
+    sizes = [int(np.prod(variable.shape)) for variable in model.trainable_variables]
+    channels = [layer.moving_mean.shape[0] for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return {"gradient": [sum(sizes[bucket]) for bucket in buckets(sizes)], "statistics": channels}
 
 
 if __name__ == "__main__":
-    print(*(numbers(sys.argv[1]) if sys.argv[1] in _SHAPES else times([int(size) for size in sys.argv[1:]])))
+    print(json.dumps(numbers(sys.argv[1])) if sys.argv[1] in _SHAPES else " ".join(map(str, times([int(size) for size in sys.argv[1:]]))))

@@ -276,17 +276,19 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
 
 
 @pytest.mark.parametrize(
-    ("sizes", "least", "groups"),
+    ("sizes", "first", "least", "groups"),
     [
-        ([5], 3, [[5]]),
-        ([1, 2, 3], 10, [[1, 2, 3]]),
-        ([1, 9, 1, 9], 10, [[1, 9], [1, 9]]),
-        ([1, 20, 1], 10, [[1], [20, 1]]),  # what is over at the beginning is a bucket of its own
-        ([10, 10, 10], 10, [[10], [10], [10]]),
+        ([5], 3, 30, [[5]]),
+        ([1, 2, 3], 10, 30, [[1, 2, 3]]),
+        ([1, 9, 1, 9], 10, 10, [[1, 9], [1, 9]]),
+        ([1, 20, 1], 10, 10, [[1], [20, 1]]),  # what is over at the beginning is a bucket of its own
+        ([10, 10, 10], 10, 10, [[10], [10], [10]]),
+        ([10] * 6, 10, 20, [[10], [10, 10], [10, 10], [10]]),  # the last sets out early, further ones are few
+        ([1, 2, 30, 4, 5], 10, 20, [[1, 2], [30, 4, 5]]),
     ],
 )
-def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], least: int, groups: list[list[int]]) -> None:
-    assert [sizes[bucket] for bucket in buckets(sizes, least)] == groups
+def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], first: int, least: int, groups: list[list[int]]) -> None:
+    assert [sizes[bucket] for bucket in buckets(sizes, first, least)] == groups
 
 
 def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:

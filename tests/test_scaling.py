@@ -51,8 +51,8 @@ def test_a_network_adds_half_its_round_trip_and_its_bytes() -> None:
 
 
 def test_speedup_is_that_of_the_arithmetic_where_sums_cost_nothing() -> None:
-    work = Work(images_per_second=100, gradient_bytes=1_000_000, statistics=(32, 64), batch_size=128)
+    work = Work(images_per_second=100, gradient=(1_000_000, 20_000), statistics=(32, 64), batch_size=128)
     assert work.speedup(16, Link(0, 0)) == pytest.approx(16)
     assert work.step_seconds(1, Link(1, 1)) == pytest.approx(1.28)
-    # 1.28 s over 2 slots, two steps of 1 s of latency for the gradient, one for each of four sums of statistics.
-    assert work.step_seconds(2, Link(1, 0)) == pytest.approx(0.64 + 2 + 4)
+    # 1.28 s over 2 slots, two steps of 1 s of latency for each part of the gradient, one for each of four sums of statistics.
+    assert work.step_seconds(2, Link(1, 0)) == pytest.approx(0.64 + 4 + 4)

@@ -15,27 +15,27 @@ from slotwise.engines.tensorflow.layers import presence
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
-# 1 MiB in single precision, with which PyTorch's DDP begins too.
-_BUCKET = 1 << 18
+# 1 and 25 MiB in single precision, as PyTorch's DDP has them.
+_FIRST_BUCKET, _BUCKET = 1 << 18, 25 << 18
 
 
-def buckets(sizes: Sequence[int], least: int = _BUCKET) -> list[slice]:
-    """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `least` numbers.
+def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET) -> list[slice]:
+    """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `first` numbers, then as many as have `least`.
 
-    The later a layer, the sooner its gradient is known, so the last layers' sum travels while the others' gradients are computed
-    (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
+    The later a layer, the sooner its gradient is known, so the last layers' sum sets out early and travels while the others' gradients
+    are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
 
     Args:
         sizes: numbers of each variable.
 
     Returns:
-        the buckets in the order of variables; the first may have less.
+        the buckets in the order of variables; the one at the beginning may have less.
     """
     found: list[slice] = []
     end, numbers = len(sizes), 0
     for index in reversed(range(len(sizes))):
         numbers += sizes[index]
-        if numbers >= least or index == 0:
+        if numbers >= (least if found else first) or index == 0:
             found.insert(0, slice(index, end))
             end, numbers = index, 0
     return found
