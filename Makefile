@@ -93,7 +93,7 @@ verify-slots: setup  ## the same weights from 1, 2, 3 and 4 slots in double prec
 verify-kills: setup  ## 20 random strikes at trainings on a real cluster, each to end as the undisturbed run; what a strike costs
 	$(PYTHON) -m benchmarks.verify_kills
 
-soak: setup      ## an hour of training with a strike every ten minutes: the memory of driver and slots, docs/results/soak.md
+soak: setup      ## an hour of training with a strike every ten minutes: the memory of driver, executors and slots, docs/results/soak.md
 	$(PYTHON) -m benchmarks.soak
 
 compare-frameworks: torch  ## TensorFlow and PyTorch on 1 and 2 slots, three times each in turn: one table
