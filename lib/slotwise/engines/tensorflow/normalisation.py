@@ -46,7 +46,7 @@ def normalise(
         sign = tf.where(gamma < 0, -tf.ones_like(gamma), tf.ones_like(gamma)) if pooling else tf.ones_like(gamma)
         signed = _with_sign(x, sign) if pooling else x
         maxima = pooled(signed, pooling)
-        total, mean, variance = _global_statistics(x, slots, present)
+        total, mean, variance = global_statistics(x, slots, present)
         inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
         outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
 
@@ -65,7 +65,7 @@ def normalise(
     return function(inputs, gamma, beta)
 
 
-def _global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Rows of all slots together, and their mean and biased variance for each channel."""
     channels, dtype = x.shape[-1], present.dtype
     # Differences to about the mean, and then double precision, so that a variance much smaller than the mean is not lost to rounding.

@@ -42,7 +42,7 @@ class _Normalisation(torch.autograd.Function):
     def forward(
         context: Any, x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, epsilon: float, slots: Slots, present: bool
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        total, mean, variance = _global_statistics(x, gamma.dtype, slots, present)
+        total, mean, variance = global_statistics(x, gamma.dtype, slots, present)
         context.save_for_backward(x, gamma, total, mean, variance)
         context.epsilon, context.slots, context.present = epsilon, slots, present
         outputs = functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=epsilon)
@@ -70,7 +70,7 @@ class _Normalisation(torch.autograd.Function):
         return gradient, local_gamma, local_beta, None, None, None
 
 
-def _global_statistics(x: torch.Tensor, dtype: torch.dtype, slots: Slots, present: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def global_statistics(x: torch.Tensor, dtype: torch.dtype, slots: Slots, present: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows of all slots together, and their mean and biased variance for each channel."""
     channels = x.shape[1]
     unused = torch.zeros(2, channels, dtype=dtype, device=x.device)
