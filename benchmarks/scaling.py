@@ -10,6 +10,7 @@ The model is that of Thakur, Rabenseifner and Gropp 2005, https://doi.org/10.117
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -117,7 +118,7 @@ def measure() -> None:
             model: slots_rate(TrainSettings(dataset=dataset(data), run="unused", model=model, epochs=2, batch_size=64, steps_per_epoch=steps), 1, place)
             for model, data, steps in (("covers", "covers", 15), ("resnet18", "small", 5))
         }
-    storage.write_json(storage.normalise(str(_RESULTS)), {"sums": sums, "images_per_second": rates, "sizes": {model: _sizes(model) for model in rates}})
+    storage.write_json(storage.normalise(str(_RESULTS)), {"cores": os.cpu_count(), "sums": sums, "images_per_second": rates, "sizes": {model: _sizes(model) for model in rates}})
 
 
 def _measured(slots: int) -> list[Sum]:
@@ -154,7 +155,7 @@ def page(measured: dict[str, object]) -> str:
     for size in _BYTES:
         found = {each.slots: each.seconds for each in sums if each.bytes == size}
         lines.append(f"| {size:,} | " + " | ".join(f"{1e3 * found[slots]:.2f} ({1e3 * link.sum_seconds(slots, size):.2f})" for slots in _SLOTS) + " |")
-    text = _INTRODUCTION.format(table="\n".join(lines), few=ONE_TRIP_BYTES, latency=1e6 * link.latency, rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
+    text = _INTRODUCTION.format(table="\n".join(lines), few=ONE_TRIP_BYTES, latency=1e6 * link.latency, cores=measured["cores"], rate=1e-6 / link.seconds_per_byte, batch=_BATCH, faster=_FASTER, round_trip=1e6 * _ROUND_TRIP)
     for model, rate in rates.items():
         gradient, statistics = tuple(4 * size for size in sizes[model]["gradient"]), tuple(sizes[model]["statistics"])
         for speed, what in ((rate, "a processor core as here"), (_FASTER * rate, f"{_FASTER} times as fast")):
@@ -194,14 +195,15 @@ Median milliseconds of a sum over 2, 4 and 8 processes on this machine's cores; 
 
 {table}
 
-The fit: {latency:.0f} µs a step and {rate:,.0f} MB/s. Where more processes than cores share a machine, the latency has their waiting for a core in it, so for
-slots with cores of their own it is too high rather than too low.
+The fit: {latency:.0f} µs a step and {rate:,.0f} MB/s, of sums on {cores} cores. Where more processes than cores share a machine, their waiting for a core is in what was measured: with four and eight
+processes on two cores sums take two to three times what the model says, and still its latency is too high rather than too low for slots with a core each.
 
 ## What the tables say
 
 Each is for a global batch of {batch:,}, held constant as always here: more slots take smaller parts of it. A network adds half of {round_trip:.0f} µs of round trip to each step of the ring,
 and its bytes come on top of the processor's time for them. Nothing is hidden behind the arithmetic, though some of it can be. Each cell is how many
-times as fast as one slot, and the share of the ideal. `resnet18` is that of 32x32 images. A slot {faster} times as fast stands for a small GPU.
+times as fast as one slot, and the share of the ideal; below 1x, more slots are slower. `resnet18` is that of 32x32 images. A slot {faster} times as fast stands for a small GPU
+whose sums go by this ring too; slots on GPUs sum by NCCL, whose latency is far lower and was not measured.
 
 What moves them: with slots that are processor cores, the time goes to the arithmetic until a slot's part of the batch is a few images; then it goes to the latency of the
 many small sums of batch normalisation's statistics, each of which takes n - 1 steps. So a larger batch and local statistics help, bfloat16 gradients hardly. With
