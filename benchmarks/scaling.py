@@ -195,8 +195,8 @@ Median milliseconds of a sum over 2, 4 and 8 processes on this machine's cores; 
 
 {table}
 
-The fit: {latency:.0f} µs a step and {rate:,.0f} MB/s, of sums on {cores} cores. Where more processes than cores share a machine, their waiting for a core is in what was measured: with four and eight
-processes on two cores sums take two to three times what the model says, and still its latency is too high rather than too low for slots with a core each.
+The fit: {latency:.0f} µs a step and {rate:,.0f} MB/s, of sums on {cores} cores. Where more processes than cores share a machine, their waiting for a core is in what was measured, so that
+sums take longer than the model says, and still its latency is too high rather than too low for slots with a core each.
 
 ## What the tables say
 
