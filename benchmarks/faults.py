@@ -130,12 +130,12 @@ def stop_training(training: Training, slot: int) -> None:
 
 def kill_executor(training: Training, slot: int) -> None:
     """SIGKILL of the Java process of a slot's executor."""
-    os.kill(_executor(training, slot), signal.SIGKILL)
+    os.kill(executor_of(training.task(slot)), signal.SIGKILL)
 
 
 def kill_worker(training: Training, slot: int) -> None:
     """SIGKILL of the standalone worker that a slot's executor belongs to; the executor ends with it."""
-    os.kill(parent_of(_executor(training, slot)), signal.SIGKILL)
+    os.kill(parent_of(executor_of(training.task(slot))), signal.SIGKILL)
 
 
 def kill_driver(training: Training, slot: int) -> None:
@@ -158,5 +158,6 @@ def _trainer(training: Training, slot: int) -> int:
     return child
 
 
-def _executor(training: Training, slot: int) -> int:
-    return parent_of(parent_of(training.task(slot)))
+def executor_of(task: int) -> int:
+    """The Java process of the executor that a Spark task's Python process belongs to; another one once that is gone."""
+    return parent_of(parent_of(task))

@@ -91,23 +91,38 @@ class Watch:
             for child in memory.children(task):
                 found[f"slot {slot}"] = child
                 with suppress(OSError):  # struck at this moment
-                    executor = faults.parent_of(faults.parent_of(task))
-                    # What a killed executor leaves behind has another parent until it ends.
-                    if Path(f"/proc/{executor}/comm").read_text().strip() != "java":
-                        continue
-                    if executor not in self._executors:
-                        self._executors.append(executor)
-                    found[f"executor {self._executors.index(executor) + 1}, Java"] = executor
+                    found |= self._executor(faults.executor_of(task))
         return found
 
+    def _executor(self, pid: int) -> dict[str, int]:
+        """An executor under its number; nothing where another process has taken in what a killed one left behind."""
+        if Path(f"/proc/{pid}/comm").read_text().strip() != "java":
+            return {}
+        if pid not in self._executors:
+            self._executors.append(pid)
+        return {f"executor {self._executors.index(pid) + 1}, Java": pid}
 
-def change(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Median memory in the second sixth of the time that samples cover, after warming up, and in the last one; in bytes."""
+
+class Line(NamedTuple):
+    """How the memory of a role went: the minutes of its first and last sample, and medians in bytes, early after warming up and at the end."""
+
+    first: float
+    last: float
+    early: float
+    late: float
+
+    @property
+    def change(self) -> float:
+        return self.late / self.early - 1
+
+
+def line(samples: Sequence[Sample]) -> Line:
+    """The medians are those of the second sixth and of the last sixth of the time that samples cover."""
     first, last = samples[0].minute, samples[-1].minute
     sixth = (last - first) / 6
     early = [sample.size for sample in samples if first + sixth <= sample.minute <= first + 2 * sixth]
     late = [sample.size for sample in samples if sample.minute >= last - sixth]
-    return statistics.median(early), statistics.median(late)
+    return Line(first, last, statistics.median(early), statistics.median(late))
 
 
 def main() -> int:
@@ -137,12 +152,11 @@ def main() -> int:
     restarts = len(re.findall(r"restart \d+ of at most", training.output))
     struck = f"{restarts} restarts after SIGKILL of a training process or an executor in turn"
     # A process that lived for less is still warming up in its second sixth.
-    long = {role: each for role, each in sorted(watch.samples.items()) if each[-1].minute - each[0].minute >= _SHORTEST - 1}
-    changes = [late / early - 1 for early, late in map(change, long.values())]
-    text = _page(long, struck, str(found), options.minutes)
+    lines = {role: line(each) for role, each in sorted(watch.samples.items()) if each[-1].minute - each[0].minute >= _SHORTEST - 1}
+    text = _page(lines, struck, str(found), options.minutes)
     print(text)
     _PAGE.write_text(text)
-    return 0 if all(abs(each) <= _LEVEL for each in changes) and restarts and not found.faults else 1
+    return 0 if all(abs(each.change) <= _LEVEL for each in lines.values()) and restarts and not found.faults else 1
 
 
 def _strikes(minutes: float, every: float) -> list[Strike]:
@@ -153,11 +167,11 @@ def _strikes(minutes: float, every: float) -> list[Strike]:
     return [*(Strike(fault, slot, begun, 60 * at) for at, (fault, slot) in zip(times, kinds, strict=False)), Strike(faults.end_driver, 0, begun, 60 * minutes)]
 
 
-def _page(samples: Mapping[str, Sequence[Sample]], struck: str, found: str, minutes: float) -> str:
-    rows = []
-    for role, each in samples.items():
-        early, late = change(each)
-        rows.append([role, f"{each[0].minute:.0f} to {each[-1].minute:.0f}", f"{early / _MIB:,.0f} MiB", f"{late / _MIB:,.0f} MiB", f"{late / early - 1:+.1%}"])
+def _page(lines: Mapping[str, Line], struck: str, found: str, minutes: float) -> str:
+    rows = [
+        [role, f"{each.first:.0f} to {each.last:.0f}", f"{each.early / _MIB:,.0f} MiB", f"{each.late / _MIB:,.0f} MiB", f"{each.change:+.1%}"]
+        for role, each in lines.items()
+    ]
     shown = "\n".join(table(["process", "minutes", "median, second sixth", "median, last sixth", "change"], rows))
     return f"{minutes:.0f} minutes of training on two slots, {struck}; audit: {found}. Memory but for mapped files.\n\n{shown}\n"
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from slotwise import models
 from slotwise.engines.tensorflow.collective import connect
 from slotwise.engines.tensorflow.step import buckets
-from slotwise.engines.timing import median_seconds
+from slotwise.engines.timing import median_seconds, normalised_channels
 
 _REPEATS = 20
 _SHAPES = {"covers": ((150, 100, 3), 12), "resnet18": ((32, 32, 3), 10)}
@@ -33,8 +32,7 @@ def times(sizes: list[int]) -> list[float]:
 def numbers(model_name: str) -> dict[str, list[int]]:
     model = models.build(model_name, *_SHAPES[model_name], {})
     sizes = [int(np.prod(variable.shape)) for variable in model.trainable_variables]
-    channels = [layer.moving_mean.shape[0] for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    return {"gradient": [sum(sizes[bucket]) for bucket in buckets(sizes)], "statistics": channels}
+    return {"gradient": [sum(sizes[bucket]) for bucket in buckets(sizes)], "statistics": normalised_channels(model)}
 
 
 if __name__ == "__main__":

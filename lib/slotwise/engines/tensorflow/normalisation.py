@@ -1,8 +1,8 @@
 """Batch normalisation over all slots: a few passes over the images, with two small sums over the slots between them.
 
 Ioffe and Szegedy 2015 (https://arxiv.org/abs/1502.03167); the gradient is theirs with the sums taken over the global
-batch. XLA makes one loop of each pass over large images. TensorFlow's fused kernels have the statistics of one slot alone, in less time on
-processors with AVX-512 and in more on others, and need two more passes as soon as they are those of several.
+batch. XLA makes one loop of each pass over large images. TensorFlow's fused kernels have the statistics of one slot alone, in less time on a
+processor with AVX-512 and in more on one with AVX2, and need two more passes as soon as they are those of several.
 
 A max pooling that follows comes before the scaling, for normalising is increasing in each channel (decreasing where gamma
 is negative, so its sign goes along), which a maximum does not mind. What comes after the pooling, on the way back too,
