@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import layers
 
 from slotwise import models
@@ -15,6 +17,7 @@ from slotwise.engines.engine import CONFUSION_CLASSES
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.evaluation import Evaluator
 from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
+from slotwise.engines.tensorflow.normalisation import block_shape
 from slotwise.engines.tensorflow.step import TrainingStep, buckets
 from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
@@ -65,7 +68,7 @@ def assert_alike(all_expected: list[tf.Tensor], all_found: list[tf.Tensor], tole
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "epsilon": 1e-2}, {"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
-@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8), (3, 61, 61, 9)], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], options: dict[str, object]) -> None:
     x, upstream = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype, seed=4)
@@ -78,6 +81,16 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
             layer.context = context_of(some_keys(shape[0]))
         outcomes.append(outcome(layer, layer, x, upstream))
     assert_alike(*outcomes, TOLERANCE[dtype])
+
+
+@given(st.integers(1, 100_000), st.integers(1, 2_000))
+def test_blocks_divide_what_they_are_blocks_of(positions: int, channels: int) -> None:
+    shape = block_shape(positions, channels)
+    if shape is not None:
+        rows, width = shape
+        assert positions % (rows * width) == 0
+        assert rows >= 16
+        assert 8_192 <= rows * width * channels <= 131_072
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -12,7 +12,8 @@ works on a quarter of the values then, and while the slots exchange their sums t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
+from math import prod
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +23,11 @@ from slotwise.engines.training_copy import Pooling
 
 # Values of one sample: XLA takes a tenth of a second for a loop, which a small layer does not give back.
 _WORTH_COMPILING = 1 << 15
+
+# Rows that are added up in one turn of a loop: from 16 on the loop's code is twice as fast, and it grows with them. A block of half a
+# megabyte in single precision stays in the cache from the one sum to the other, and a turn costs too much for a tiny one.
+_BLOCK_ROWS = range(16, 33)
+_BLOCK_VALUES = range(1 << 13, (1 << 17) + 1)
 
 
 def normalise(
@@ -51,7 +57,7 @@ def normalise(
         outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            local_beta, with_maxima = (tf.reduce_sum(sums, 0) for sums in _gradient_sums(upstream, maxima, sign * mean))
+            local_beta, with_maxima = (tf.reduce_sum(sums, 0) for sums in _two_sums(_gradient_terms, sign * mean, upstream, maxima))
             local_gamma = with_maxima * sign * inverse
             all_gamma, all_beta = tf.unstack(slots.sum(tf.stack([local_gamma, local_beta])))
             # The statistics depend on x too: minus gamma / std * (mean(upstream) + xhat * mean(upstream * xhat)), linear in x.
@@ -70,7 +76,7 @@ def global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[t
     channels, dtype = x.shape[-1], present.dtype
     # Differences to about the mean, and then double precision, so that a variance much smaller than the mean is not lost to rounding.
     near = tf.reduce_mean(tf.reshape(tf.cast(x[0], dtype), [-1, channels]), 0)
-    off, squares = (tf.cast(tf.reduce_sum(sums, 0), tf.float64) for sums in _statistics_sums(x, near))
+    off, squares = (tf.cast(tf.reduce_sum(sums, 0), tf.float64) for sums in _two_sums(_statistics_terms, near, x))
     count, near = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float64), tf.cast(near, tf.float64)
     local = tf.concat([off + count * near, squares + near * (2.0 * off + count * near), [count]], 0)
     sums = slots.sum(tf.math.multiply_no_nan(local, tf.cast(present, tf.float64)))
@@ -85,10 +91,15 @@ def _with_sign(x: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_any(sign < 0), lambda: x * tf.cast(sign, x.dtype), lambda: x)
 
 
-def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Has XLA compile a function where its first argument is large, on CPUs: on GPUs it wants NVIDIA's compiler at hand, which TensorFlow
-    does not bring.
+def _is_worth_compiling(x: tf.Tensor) -> bool:
+    """Whether XLA is to compile what passes over `x`: where it is large, on CPUs, for on GPUs it wants NVIDIA's compiler at hand, which
+    TensorFlow does not bring.
     """
+    return (x.shape[1:].num_elements() or 0) >= _WORTH_COMPILING and not tf.config.list_physical_devices("GPU")
+
+
+def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Has XLA compile a function where that is worth it for its first argument."""
 
     @cache
     def compiled() -> Callable[..., Any]:
@@ -96,8 +107,7 @@ def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def choose(x: tf.Tensor, *others: tf.Tensor) -> Any:
-        is_worth_it = (x.shape[1:].num_elements() or 0) >= _WORTH_COMPILING and not tf.config.list_physical_devices("GPU")
-        return compiled()(x, *others) if is_worth_it else function(x, *others)
+        return (compiled() if _is_worth_compiling(x) else function)(x, *others)
 
     return choose
 
@@ -108,18 +118,71 @@ def _in_rows(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.cast(tf.reshape(x, [-1, width, x.shape[-1]]), dtype)
 
 
-@_one_loop
-def _statistics_sums(x: tf.Tensor, near: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums of x - near and of its square, [width, channels]."""
-    off = _in_rows(x, near.dtype) - near
-    return tf.reduce_sum(off, 0), tf.reduce_sum(off * off, 0)
+Terms = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
-@_one_loop
-def _gradient_sums(upstream: tf.Tensor, x: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums of upstream and of upstream * (x - mean), [width, channels]."""
-    rows = _in_rows(upstream, mean.dtype)
-    return tf.reduce_sum(rows, 0), tf.reduce_sum(rows * (_in_rows(x, mean.dtype) - mean), 0)
+def _two_sums(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums over the samples of two terms that are functions of images [samples, ..., channels] and of `near` [channels]; [positions, channels]
+    with as many positions as suit the summing.
+    """
+    # A tape would have a loop keep all its values; the gradient here is written out.
+    values = [tf.stop_gradient(value) for value in (near, *images)]
+    return (_in_blocks(terms) if _is_worth_compiling(images[0]) else partial(_by_rows, terms))(*values)
+
+
+def _by_rows(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    first, second = terms(*(_in_rows(image, near.dtype) for image in images), near)
+    return tf.reduce_sum(first, 0), tf.reduce_sum(second, 0)
+
+
+@cache
+def _in_blocks(terms: Terms) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """`_two_sums` as a loop over blocks that stay in the processor's cache, at the speed of the memory: a sum over an axis, which XLA makes
+    of `_by_rows`, takes four times as long. It does not pay for halves, which XLA widens one by one in such a loop.
+    """
+
+    def sums(near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        _, *places, channels = images[0].shape
+        shape = block_shape(prod(places), channels)
+        if shape is None or any(image.dtype != near.dtype for image in images):
+            return _by_rows(terms, near, *images)
+        rows, width = shape
+        blocks = [tf.reshape(image, [-1, rows, width, channels]) for image in images]
+
+        def add(number: tf.Tensor, *so_far: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            each = zip(*(terms(*(block[number, row] for block in blocks), near) for row in range(rows)), strict=True)
+            return (number + 1, *(tf.add_n([before, *values]) for before, values in zip(so_far, each, strict=True)))
+
+        zeros = tf.zeros([width, channels], near.dtype)
+        number = tf.shape(blocks[0])[0]
+        _, first, second = tf.while_loop(lambda at, *_: at < number, add, [0, zeros, zeros])
+        return first, second
+
+    return tf.function(sums, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
+
+
+def block_shape(positions: int, channels: int) -> tuple[int, int] | None:
+    """Rows and their width, for equal blocks of a sample's positions; None where none has a size that is worth it.
+
+    >>> block_shape(150 * 100, 32)
+    (20, 150)
+    >>> block_shape(61 * 61, 9) is None
+    True
+    """
+    for rows in _BLOCK_ROWS:
+        widths = [width for width in range(1, positions // rows + 1) if positions % (rows * width) == 0 and rows * width * channels in _BLOCK_VALUES]
+        if widths:
+            return rows, max(widths)
+    return None
+
+
+def _statistics_terms(x: tf.Tensor, near: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    off = x - near
+    return off, off * off
+
+
+def _gradient_terms(upstream: tf.Tensor, x: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return upstream, upstream * (x - mean)
 
 
 @_one_loop
