@@ -132,9 +132,11 @@ def test_sixteen_bits_are_scaled_not_cut_off() -> None:
     assert stretched.pixel_max >= 250
 
 
-def test_scaled_decoding_keeps_the_quality_of_full_decoding() -> None:
-    noise = np.random.default_rng(1).normal(128, 40, (150, 100, 3))
-    fine = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((800, 1200), Image.Resampling.BICUBIC)
+@pytest.mark.parametrize("enlarged", [8, 5, 4, 3, 2])
+def test_scaled_decoding_keeps_the_quality_of_full_decoding(enlarged: int) -> None:
+    """Of a picture with detail of two pixels of the wanted size."""
+    noise = np.random.default_rng(1).normal(128, 40, (75, 50, 3))
+    fine = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((100 * enlarged, 150 * enlarged), Image.Resampling.BICUBIC)
     data = encoded(fine, "JPEG", quality=92)
     full = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((100, 150), Image.Resampling.LANCZOS)).astype(float)
     ours = pixels(result(data, height=150, width=100))

@@ -170,8 +170,8 @@ def _decoded(source: Image.Image, size: tuple[int, int], wanted: str, data: byte
         return source.copy(), True
     unturned = size[::-1] if turn in _SIDEWAYS else size
     if source.format in ("JPEG", "MPO"):
-        # JPEG decodes to 1/2, 1/4 or 1/8 for a fraction of the time; twice the wanted size leaves the resampling its say.
-        source.draft(None, (unturned[0] * 2, unturned[1] * 2))  # type: ignore[arg-type]
+        # JPEG decodes to 1/2, 1/4 or 1/8 for a fraction of the time; a third more than the wanted size leaves the resampling its say.
+        source.draft(None, (-(-unturned[0] * 4 // 3), -(-unturned[1] * 4 // 3)))
     source.load()
     if turn == 1:  # other formats: TIFF turns itself while loading and then no longer says that it has to be turned
         turn = _orientation(source)
