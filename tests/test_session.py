@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from py4j.protocol import Py4JError
 from pyspark import SparkConf
@@ -46,3 +49,54 @@ def test_spark_is_started_again_only_after_the_race_of_its_ui(spark, monkeypatch
             session.start("race", conf)
     assert len(tried) == starts
     assert ("starting again" in capsys.readouterr().err) == (starts == 2)
+
+
+def _count_slowly(spark: SparkSession, seconds: float) -> int:
+    return spark.sparkContext.parallelize(range(1), 1).map(lambda _: time.sleep(seconds)).count()
+
+
+def test_a_phase_beside_another_has_its_own_name(spark) -> None:
+    groups = {}
+
+    def note(name: str) -> None:
+        groups[name] = spark.sparkContext.getLocalProperty("spark.job.description")
+
+    with session.phase(spark, "all"):
+        with session.beside(spark, "aside", lambda: note("beside")), session.phase(spark, "ahead"):
+            note("inside")
+        note("after")
+    assert groups == {"beside": "aside", "inside": "ahead", "after": "all"}
+
+
+def test_what_fails_beside_is_raised_when_the_rest_is_done(spark) -> None:
+    done = []
+
+    def fail() -> None:
+        raise DataError("beside")
+
+    with pytest.raises(DataError, match="beside"), session.beside(spark, "aside", fail):
+        done.append(_count_slowly(spark, 0.2))
+    assert done == [1]
+
+
+def test_what_runs_beside_a_failure_is_cancelled(spark) -> None:
+    ends: list[Exception] = []
+    begun = threading.Event()
+
+    def count() -> None:
+        begun.set()
+        try:
+            _count_slowly(spark, 600)
+        except Exception as error:
+            ends.append(error)
+
+    def fail_meanwhile() -> None:
+        with session.beside(spark, "aside", count):
+            assert begun.wait(60)
+            while not spark.sparkContext.statusTracker().getJobIdsForGroup("aside"):
+                time.sleep(0.05)
+            raise DataError("inside")
+
+    with pytest.raises(DataError, match="inside"):
+        fail_meanwhile()
+    assert "cancelled" in str(ends[0])

@@ -7,12 +7,14 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 from pyspark.traceback_utils import SCCallSiteSync
+from pyspark.util import inheritable_thread_target
 
 from slotwise import storage
 from slotwise.errors import DataError
@@ -132,6 +134,28 @@ def phase(spark: SparkSession, title: str, group: str = "") -> Iterator[None]:
     finally:
         for key, value in outer.items():
             context.setLocalProperty(key, value)  # type: ignore[arg-type]
+
+
+@contextmanager
+def beside(spark: SparkSession, title: str, work: Callable[[], object]) -> Iterator[None]:
+    """Does `work` as the phase `title` in a thread of its own beside what is done inside, and waits for it at the end.
+
+    Short jobs are a matter of planning, for which the driver takes one core each. What `work` raises is raised at the end; where
+    something is raised inside, the job that `work` has running is cancelled.
+    """
+
+    def named() -> None:
+        with phase(spark, title):
+            work()
+
+    with ThreadPoolExecutor(1, thread_name_prefix=title) as pool:
+        done = pool.submit(inheritable_thread_target(spark)(named))
+        try:
+            yield
+        except BaseException:
+            spark.sparkContext.cancelJobGroup(title)
+            raise
+        done.result()
 
 
 def note(spark: SparkSession, text: str) -> None:

@@ -92,14 +92,13 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
         gathered = _gather(spark, settings, chosen, scratch)
         _check_fetched(spark, settings, chosen, gathered)
         target = DatasetPaths(storage.join(scratch, "dataset"))
-        with session.phase(spark, "explore images"):
-            write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)
-        with session.phase(spark, "balance classes"):
-            balanced = balance(gathered, settings, chosen.classes, given=chosen.given)
-            accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
-        with session.phase(spark, f"write {settings.format} shards"):
-            images = gathered.where(F.col("status").isNull()).select("id", "image")
-            shards = export(spark, balanced.samples, images, target.root, settings)
+        with session.beside(spark, "explore images", lambda: write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)):
+            with session.phase(spark, "balance classes"):
+                balanced = balance(gathered, settings, chosen.classes, given=chosen.given)
+                accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
+            with session.phase(spark, f"write {settings.format} shards"):
+                images = gathered.where(F.col("status").isNull()).select("id", "image")
+                shards = export(spark, balanced.samples, images, target.root, settings)
         record = _record(settings, balanced, shards, accounting)
         storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
         check_files(target.root, record)
