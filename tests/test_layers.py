@@ -304,6 +304,26 @@ def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], firs
     assert [sizes[bucket] for bucket in buckets(sizes, first, least)] == groups
 
 
+def test_the_last_layers_gradients_are_summed_first() -> None:
+    """TensorFlow runs sums in the order in which they are traced."""
+    traced = []
+
+    class Recorded(Slots):
+        def sum(self, value: tf.Tensor) -> tf.Tensor:
+            traced.append(value.shape[0])
+            return value
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dense(600), layers.Dense(2, activation="softmax")])
+    slots = Recorded(0, 1, tf.distribute.get_strategy())
+    copy, context = training_copy(model, slots, FORMS)
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build(copy.trainable_variables)
+    step = TrainingStep(copy, context, optimizer, slots, class_weights=None, label_smoothing=0.0, epoch_shape=(3, 8))
+    step(0, Batch(drawn(8, 4), tf.zeros([8], tf.int64), some_keys(8), tf.zeros([8, 2], tf.int64)), 8, stop=False)
+    last, first = 500 * 600 + 600 + 600 * 2 + 2, 4 * 500 + 500
+    assert traced == [last, first + 2 + 1 + 2 * 8]
+
+
 def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
     copy, context = training_copy(model, ALONE, FORMS)

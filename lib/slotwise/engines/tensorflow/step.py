@@ -22,7 +22,7 @@ _FIRST_BUCKET, _BUCKET = 1 << 18, 25 << 18
 def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET) -> list[slice]:
     """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `first` numbers, then as many as have `least`.
 
-    The later a layer, the sooner its gradient is known, so the last layers' sum sets out early and travels while the others' gradients
+    The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and travels while the first layers' gradients
     are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
 
     Args:
@@ -130,7 +130,8 @@ class TrainingStep:
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
         first, *others = (pieces[bucket] for bucket in self._buckets)
         with_more = [*first, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)]
-        return [self._slots.sum(tf.concat(each, 0)) for each in (with_more, *others)]
+        # TensorFlow runs them in the order in which they are written, and after all sums of statistics.
+        return [self._slots.sum(tf.concat(each, 0)) for each in (*reversed(others), with_more)][::-1]
 
     def _gradient_norm(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         norm = tf.linalg.global_norm(gradients)
