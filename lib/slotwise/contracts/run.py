@@ -45,8 +45,7 @@ class EpochRecord(BaseModel):
     images_per_second: float
     waiting_for_data_share: float
     all_reduce_share: float | None
-    """What the sums over the slots take, measured apart and one after the other, of the epoch's time; in training they overlap
-    with other work in part. None where it was not measured."""
+    """What the sums over the slots take, measured apart and one after the other, of the epoch's time. None where it was not measured."""
     gradient_norm: float | None = None
     """Euclidean norm of one step's gradient, that of the last step but one; runs of earlier versions have none."""
     ended: float | None = None
