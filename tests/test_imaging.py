@@ -132,10 +132,10 @@ def test_sixteen_bits_are_scaled_not_cut_off() -> None:
     assert stretched.pixel_max >= 250
 
 
-@pytest.mark.parametrize("enlarged", [8, 5, 4, 3, 2])
-def test_scaled_decoding_keeps_the_quality_of_full_decoding(enlarged: int) -> None:
-    """Of a picture with detail of two pixels of the wanted size."""
-    noise = np.random.default_rng(1).normal(128, 40, (75, 50, 3))
+@pytest.mark.parametrize(("detail", "enlarged"), [(1, 8), (2, 8), (2, 5), (2, 4), (2, 3), (2, 2)])
+def test_scaled_decoding_keeps_the_quality_of_full_decoding(detail: int, enlarged: int) -> None:
+    """Of a picture with detail of so many pixels of the wanted size."""
+    noise = np.random.default_rng(1).normal(128, 40, (150 // detail, 100 // detail, 3))
     fine = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((100 * enlarged, 150 * enlarged), Image.Resampling.BICUBIC)
     data = encoded(fine, "JPEG", quality=92)
     full = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((100, 150), Image.Resampling.LANCZOS)).astype(float)
