@@ -1,8 +1,8 @@
 """Batch normalisation over all slots: a few passes over the images, with two small sums over the slots between them.
 
 Ioffe and Szegedy 2015 (https://arxiv.org/abs/1502.03167); the gradient is theirs with the sums taken over the global
-batch. XLA makes one loop of each pass over large images. TensorFlow's fused kernels have the statistics of one slot alone, in less time on a
-processor with AVX-512 and in more on one with AVX2, and need two more passes as soon as they are those of several.
+batch. XLA makes one loop of each pass over large images. TensorFlow's fused kernels have the statistics of one slot alone, and
+need two more passes as soon as they are those of several.
 
 A max pooling that follows comes before the scaling, for normalising is increasing in each channel (decreasing where gamma
 is negative, so its sign goes along), which a maximum does not mind. What comes after the pooling, on the way back too,
@@ -12,8 +12,7 @@ works on a quarter of the values then, and while the slots exchange their sums t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial, wraps
-from math import prod
+from functools import cache, wraps
 from typing import Any
 
 import tensorflow as tf
@@ -57,7 +56,7 @@ def normalise(
         outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            local_beta, with_maxima = (tf.reduce_sum(sums, 0) for sums in _two_sums(_gradient_terms, sign * mean, upstream, maxima))
+            local_beta, with_maxima = _two_sums(_gradient_terms, sign * mean, upstream, maxima)
             local_gamma = with_maxima * sign * inverse
             all_gamma, all_beta = tf.unstack(slots.sum(tf.stack([local_gamma, local_beta])))
             # The statistics depend on x too: minus gamma / std * (mean(upstream) + xhat * mean(upstream * xhat)), linear in x.
@@ -76,7 +75,7 @@ def global_statistics(x: tf.Tensor, slots: Slots, present: tf.Tensor) -> tuple[t
     channels, dtype = x.shape[-1], present.dtype
     # Differences to about the mean, and then double precision, so that a variance much smaller than the mean is not lost to rounding.
     near = tf.reduce_mean(tf.reshape(tf.cast(x[0], dtype), [-1, channels]), 0)
-    off, squares = (tf.cast(tf.reduce_sum(sums, 0), tf.float64) for sums in _two_sums(_statistics_terms, near, x))
+    off, squares = (tf.cast(total, tf.float64) for total in _two_sums(_statistics_terms, near, x))
     count, near = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float64), tf.cast(near, tf.float64)
     local = tf.concat([off + count * near, squares + near * (2.0 * off + count * near), [count]], 0)
     sums = slots.sum(tf.math.multiply_no_nan(local, tf.cast(present, tf.float64)))
@@ -98,16 +97,17 @@ def _is_worth_compiling(x: tf.Tensor) -> bool:
     return (x.shape[1:].num_elements() or 0) >= _WORTH_COMPILING and not tf.config.list_physical_devices("GPU")
 
 
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
 def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     """Has XLA compile a function where that is worth it for its first argument."""
 
-    @cache
-    def compiled() -> Callable[..., Any]:
-        return tf.function(function, jit_compile=True, autograph=False)
-
     @wraps(function)
     def choose(x: tf.Tensor, *others: tf.Tensor) -> Any:
-        return (compiled() if _is_worth_compiling(x) else function)(x, *others)
+        return (_compiled(function) if _is_worth_compiling(x) else function)(x, *others)
 
     return choose
 
@@ -122,43 +122,38 @@ Terms = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 def _two_sums(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums over the samples of two terms that are functions of images [samples, ..., channels] and of `near` [channels]; [positions, channels]
-    with as many positions as suit the summing.
-    """
+    """Sums, [channels], of two terms that are functions of images [samples, ..., channels] and of `near` [channels]."""
+    sums = _compiled(_sums_in_blocks) if _is_worth_compiling(images[0]) else _sums_of_rows
     # A tape would have a loop keep all its values; the gradient here is written out.
-    values = [tf.stop_gradient(value) for value in (near, *images)]
-    return (_in_blocks(terms) if _is_worth_compiling(images[0]) else partial(_by_rows, terms))(*values)
+    first, second = sums(terms, *(tf.stop_gradient(value) for value in (near, *images)))
+    return tf.reduce_sum(first, 0), tf.reduce_sum(second, 0)
 
 
-def _by_rows(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _sums_of_rows(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What is left to add up for `_two_sums`, [width, channels]."""
     first, second = terms(*(_in_rows(image, near.dtype) for image in images), near)
     return tf.reduce_sum(first, 0), tf.reduce_sum(second, 0)
 
 
-@cache
-def _in_blocks(terms: Terms) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """`_two_sums` as a loop over blocks that stay in the processor's cache, at the speed of the memory: a sum over an axis, which XLA makes
-    of `_by_rows`, takes four times as long. It does not pay for halves, which XLA widens one by one in such a loop.
+def _sums_in_blocks(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same by a loop over blocks that stay in the processor's cache, at the speed of the memory: a sum over an axis, which XLA makes of
+    `_sums_of_rows`, takes four times as long. It does not pay for halves, which XLA widens one by one in such a loop.
     """
+    channels = images[0].shape[-1]
+    shape = block_shape(images[0].shape[1:-1].num_elements(), channels)
+    if shape is None or any(image.dtype != near.dtype for image in images):
+        return _sums_of_rows(terms, near, *images)
+    rows, width = shape
+    blocks = [tf.reshape(image, [-1, rows, width, channels]) for image in images]
 
-    def sums(near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        _, *places, channels = images[0].shape
-        shape = block_shape(prod(places), channels)
-        if shape is None or any(image.dtype != near.dtype for image in images):
-            return _by_rows(terms, near, *images)
-        rows, width = shape
-        blocks = [tf.reshape(image, [-1, rows, width, channels]) for image in images]
+    def add(number: tf.Tensor, *so_far: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        each = zip(*(terms(*(block[number, row] for block in blocks), near) for row in range(rows)), strict=True)
+        return (number + 1, *(tf.add_n([before, *values]) for before, values in zip(so_far, each, strict=True)))
 
-        def add(number: tf.Tensor, *so_far: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            each = zip(*(terms(*(block[number, row] for block in blocks), near) for row in range(rows)), strict=True)
-            return (number + 1, *(tf.add_n([before, *values]) for before, values in zip(so_far, each, strict=True)))
-
-        zeros = tf.zeros([width, channels], near.dtype)
-        number = tf.shape(blocks[0])[0]
-        _, first, second = tf.while_loop(lambda at, *_: at < number, add, [0, zeros, zeros])
-        return first, second
-
-    return tf.function(sums, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
+    zeros = tf.zeros([width, channels], near.dtype)
+    number = tf.shape(blocks[0])[0]
+    _, first, second = tf.while_loop(lambda at, *_: at < number, add, [0, zeros, zeros])
+    return first, second
 
 
 def block_shape(positions: int, channels: int) -> tuple[int, int] | None:

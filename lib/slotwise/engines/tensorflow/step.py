@@ -22,8 +22,8 @@ _FIRST_BUCKET, _BUCKET = 1 << 18, 25 << 18
 def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET) -> list[slice]:
     """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `first` numbers, then as many as have `least`.
 
-    The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and travels while the first layers' gradients
-    are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
+    The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and, where a slot has threads to spare, travels
+    while the first layers' gradients are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
 
     Args:
         sizes: numbers of each variable.
