@@ -66,3 +66,38 @@ def test_sums_leave_nothing_behind() -> None:
         wrong, growth = said.split("\n")[-2].rsplit(maxsplit=1)
         assert wrong == "[]"
         assert int(growth) < _GROWTH
+
+
+_OUT_OF_ORDER = """
+import threading
+import tensorflow as tf
+from slotwise.engines.tensorflow import collective
+
+slots = collective.connect(60)
+known = threading.Event()
+
+def late(value):
+    assert known.wait(30), "the second sum waits for the first"
+    return value
+
+def note(value):
+    known.set()
+    return value
+
+def two(shape):
+    def sums(value):
+        first = slots.sum(tf.ensure_shape(tf.numpy_function(late, [value], tf.float32, stateful=False), shape))
+        return first, tf.numpy_function(note, [slots.sum(value + 1)], tf.float32, stateful=False)
+    known.clear()
+    first, second = tf.function(lambda value: slots.run(sums, value), autograph=False)(tf.ones(shape))
+    return float(first.numpy().max()), float(second.numpy().max())
+
+print(two([3]), two([collective.ONE_TRIP_BYTES]))
+slots.part()
+"""
+
+
+def test_a_sum_begins_when_its_values_are_known_whichever_were_written_before() -> None:
+    """So the last layers' gradients travel while those of the first layers are computed."""
+    for said in run_script(_OUT_OF_ORDER, 2):
+        assert said.split("\n")[-2] == "(2.0, 4.0) (2.0, 4.0)"

@@ -56,9 +56,22 @@ class Slots:
             "ordering_token": [variable.handle for variable in self._order], "communication_hint": self.communication,
         }  # fmt: skip
         if self.communication == "ring" and value.shape.is_fully_defined() and value.shape.num_elements() * value.dtype.size <= ONE_TRIP_BYTES:
-            gathered = tf.raw_ops.CollectiveGatherV2(input=value[None], **place)
+            gathered = self._begun_when_ready(lambda own: tf.raw_ops.CollectiveGatherV2(input=own, **place), value[None])
             return tf.reduce_sum(tf.ensure_shape(gathered, [self.count, *value.shape]), 0)
-        return tf.raw_ops.CollectiveReduceV2(input=value, merge_op="Add", final_op="Id", **place)
+        reduced = self._begun_when_ready(lambda own: tf.raw_ops.CollectiveReduceV2(input=own, merge_op="Add", final_op="Id", **place), value)
+        return tf.ensure_shape(reduced, value.shape)
+
+    def _begun_when_ready(self, operation: Callable[[tf.Tensor], tf.Tensor], value: tf.Tensor) -> tf.Tensor:
+        """Begins a collective operation once its input is known, whichever were written before it.
+
+        TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before, and takes these
+        for such. It does not look into a function that is called as one without. NCCL wants one order on all slots.
+        """
+        if self._order:
+            return operation(value)
+        function = tf.function(operation, autograph=False).get_concrete_function(tf.TensorSpec(value.shape, value.dtype))
+        (result,) = tf.raw_ops.PartitionedCall(args=[value], Tout=[value.dtype], f=function)
+        return result
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -10,32 +11,34 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from slotwise.engines.engine import Totals, watched_step
-from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.collective import ONE_TRIP_BYTES, Slots
 from slotwise.engines.tensorflow.layers import presence
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
-# 1 and 25 MiB in single precision, as PyTorch's DDP has them.
-_FIRST_BUCKET, _BUCKET = 1 << 18, 25 << 18
+# 1 and 25 MiB in single precision, as PyTorch's DDP has them, and what goes around the ring in one trip.
+_FIRST_BUCKET, _BUCKET, _LAST_BUCKET = 1 << 18, 25 << 18, ONE_TRIP_BYTES // 4
 
 
-def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET) -> list[slice]:
+def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET, last: int = _LAST_BUCKET) -> list[slice]:
     """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `first` numbers, then as many as have `least`.
 
-    The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and, where a slot has threads to spare, travels
-    while the first layers' gradients are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3).
+    The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and travels while the gradients of layers before
+    are computed; further sums are few, for each has its latency (Li et al. 2020, https://arxiv.org/abs/2006.15704, section 3.2.3). The last
+    sum alone is waited for, so variables at the beginning with at most `last` numbers have one of their own.
 
     Args:
         sizes: numbers of each variable.
 
     Returns:
-        the buckets in the order of variables; the one at the beginning may have less.
+        the buckets in the order of variables.
     """
     found: list[slice] = []
+    small = sum(total <= last for total in itertools.accumulate(sizes))
     end, numbers = len(sizes), 0
     for index in reversed(range(len(sizes))):
         numbers += sizes[index]
-        if numbers >= (least if found else first) or index == 0:
+        if numbers >= (least if found else first) or index in (small, 0):
             found.insert(0, slice(index, end))
             end, numbers = index, 0
     return found
@@ -58,12 +61,13 @@ class TrainingStep:
         self._model, self._context, self._optimizer, self._slots = model, context, optimizer, slots
         self._variables = model.trainable_variables
         self._shapes = [variable.shape for variable in self._variables]
-        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._places = epoch_shape[1]
+        # Each variable's gradient, and what goes with those of the last: loss and correct answers; whether to stop; what was fed at each place.
+        self._sizes = [*(int(np.prod(shape)) for shape in self._shapes), 2, 1, 2 * self._places]
         self._buckets = buckets(self._sizes)
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
         self._label_smoothing = label_smoothing
-        self._places = epoch_shape[1]
         self._totals = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
         self._watched, self._norm = watched_step(epoch_shape[0]), tf.Variable(-tf.ones([], self._dtype), trainable=False)
         with tf.device("/CPU:0"):  # a GPU has no kernels for tables of whole numbers
@@ -94,10 +98,8 @@ class TrainingStep:
         self._fed.assign(done)
 
     def _traced_step(self, step: tf.Tensor, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        first, *others = self._slots.run(self._global_sums, batch, global_images, stop)
-        *parts, metrics, asked, fed = tf.split(first, [*self._sizes[self._buckets[0]], 2, 1, 2 * self._places])
-        for bucket, vector in zip(self._buckets[1:], others, strict=True):
-            parts += tf.split(vector, self._sizes[bucket])
+        vectors = self._slots.run(self._global_sums, batch, global_images, stop)
+        *parts, metrics, asked, fed = [part for bucket, vector in zip(self._buckets, vectors, strict=True) for part in tf.split(vector, self._sizes[bucket])]
         gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         # Taken in every step, for less than a branch would cost: with one in it, TensorFlow runs the whole graph in a slower way.
         self._norm.assign(tf.where(step == self._watched, self._gradient_norm(gradients), self._norm))
@@ -108,9 +110,7 @@ class TrainingStep:
         return asked[0]
 
     def _global_sums(self, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> list[tf.Tensor]:
-        """A flat vector for each bucket, summed over the slots: the gradient of the mean loss over the global batch. The first, which is
-        known last, has more: loss and correct answers; whether to stop; and what was fed at each place.
-        """
+        """A flat vector for each bucket, summed over the slots: the gradient of the mean loss over the global batch, and what goes with it."""
         values = [variable.value for variable in self._variables]
         # The image's own gradient is nobody's need, so only the weights are watched.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -128,10 +128,8 @@ class TrainingStep:
         gradients = tape.gradient(objective, values)
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
-        first, *others = (pieces[bucket] for bucket in self._buckets)
-        with_more = [*first, [tf.reduce_sum(losses), correct, stop], self._own_fed(batch)]
-        # TensorFlow runs them in the order in which they are written, and after all sums of statistics.
-        return [self._slots.sum(tf.concat(each, 0)) for each in (*reversed(others), with_more)][::-1]
+        pieces += [tf.stack([tf.reduce_sum(losses), correct]), stop[None], self._own_fed(batch)]
+        return [self._slots.sum(tf.concat(pieces[bucket], 0)) for bucket in self._buckets]
 
     def _gradient_norm(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         norm = tf.linalg.global_norm(gradients)
