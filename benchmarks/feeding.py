@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -28,15 +29,12 @@ def main(dataset: str, batch_size: int, epochs: int) -> float:
     settings = TrainSettings(dataset=dataset, batch_size=batch_size, augment=["flip", "crop"])
     record = datasets.load(dataset)
     shards = tuple(range(record.logical_shards))
-    samples = records.load(local_shards(dataset, record, "train", shards), settings.feed_memory << 20)
+    shape = (*record.image_size, record.channels)
+    samples = records.load(local_shards(dataset, record, "train", shards), shape, settings.feed_memory << 20)
     plan = training_plan(record, settings)
 
-    def epoch(number: int) -> Iterable[Any]:
-        order = plan.epoch_order(number, shards)
-        shape = (*record.image_size, record.channels)
-        return training_batches(samples, order, shards, shape, augmentation=settings.augment, seed=settings.seed, epoch=number, threads=1)
-
-    return rate(epoch, epochs, record.splits["train"].samples)
+    batches = iter(training_batches(samples, plan, shards, shape, augmentation=settings.augment, seed=settings.seed, threads=1))
+    return rate(lambda _: itertools.islice(batches, plan.steps), epochs, record.splits["train"].samples)
 
 
 def rate(epoch: Callable[[int], Iterable[Any]], epochs: int, images: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from slotwise import storage
 from slotwise.contracts import dataset as datasets
 from slotwise.errors import DataError
 from slotwise.feed import records as feed_records
-from slotwise.feed.augment import augment
+from slotwise.feed.augment import change, finish
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.feed.pipeline import evaluation_batches, training_batches
 from slotwise.feed.shards import local_shards
@@ -38,13 +40,21 @@ def fetch(uri: str, split: str, cache: Path, shards: tuple[int, ...] = (0, 1, 2,
 
 
 def epoch_of(paths: list[str], *, memory: int = LARGE, first_step: int = 0, slot: int = 0, slots: int = 1, kinds: tuple[str, ...] = ()) -> list[list[np.ndarray]]:
-    """The batches of one training epoch; `paths` are those of the slot's shards."""
+    """The batches of the second training epoch; `paths` are those of the slot's shards."""
+    return epochs_of(paths, 1, memory=memory, first_epoch=1, first_step=first_step, slot=slot, slots=slots, kinds=kinds)[0]
+
+
+def epochs_of(
+    paths: list[str], epochs: int, *, memory: int = LARGE, first_epoch: int = 0, first_step: int = 0, slot: int = 0, slots: int = 1, kinds: tuple[str, ...] = ()
+) -> list[list[list[np.ndarray]]]:
+    """The batches of some training epochs, the first from a step on."""
     shards = slot_shards(slot, slots, 4)
-    order = Plan((11, 11, 11, 10), 8, 7).epoch_order(1, shards)
-    batches = training_batches(
-        feed_records.load(paths, memory), order, shards, SHAPE, augmentation=kinds, seed=7, epoch=1, threads=1, first_step=first_step
-    )  # fmt: skip
-    return [[part.numpy() for part in batch] for batch in batches]
+    plan = Plan((11, 11, 11, 10), 8, 7)
+    records = feed_records.load(paths, SHAPE, memory)
+    batches = training_batches(records, plan, shards, SHAPE, augmentation=kinds, seed=7, threads=1, first_epoch=first_epoch, first_step=first_step)
+    source = ([part.numpy() for part in batch] for batch in batches)
+    steps = [sum(plan.step_images(step, shards) > 0 for step in range(first, plan.steps)) for first in [first_step, *[0] * (epochs - 1)]]
+    return [list(itertools.islice(source, count)) for count in steps]
 
 
 def assert_equal_batches(ones: list[list[np.ndarray]], others: list[list[np.ndarray]]) -> None:
@@ -56,7 +66,7 @@ def assert_equal_batches(ones: list[list[np.ndarray]], others: list[list[np.ndar
 
 def test_both_formats_feed_the_same(prepared: dict[str, str], tmp_path: Path) -> None:
     paths = {name: fetch(uri, "train", tmp_path / name) for name, uri in prepared.items()}
-    loaded = {name: feed_records.load(found, LARGE) for name, found in paths.items()}
+    loaded = {name: feed_records.load(found, SHAPE, LARGE) for name, found in paths.items()}
     expected = [sample for shard in range(4) for sample in samples_of("train", COUNTS[0], 4, SIZE)[shard::4]]
     for records in loaded.values():
         assert records.ids == [sample.id for sample in expected]
@@ -65,14 +75,53 @@ def test_both_formats_feed_the_same(prepared: dict[str, str], tmp_path: Path) ->
     assert_equal_batches(epoch_of(paths["tfrecord"]), epoch_of(paths["parquet"]))
 
 
-def test_images_from_files_are_those_in_memory(prepared: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [(), tuple(KINDS)])
+@pytest.mark.parametrize("share", [0.0, 0.999], ids=["files", "compressed"])
+def test_images_from_files_are_those_in_memory(share: float, kinds: tuple[str, ...], prepared: dict[str, str], tmp_path: Path) -> None:
     paths = fetch(prepared["tfrecord"], "train", tmp_path)
-    held, read = feed_records.load(paths, LARGE), feed_records.load(paths, 0)
-    for number in range(COUNTS[0]):
-        index = tf.constant(number, tf.int64)
-        assert held.image(index).numpy() == read.image(index).numpy()
-    assert_equal_batches(epoch_of(paths), epoch_of(paths, memory=0))
-    assert_equal_batches(epoch_of(paths, kinds=tuple(KINDS)), epoch_of(paths, memory=0, kinds=tuple(KINDS)))
+    all_decoded = COUNTS[0] * math.prod(SHAPE)
+    memory = int(share * all_decoded)
+    held, other = feed_records.load(paths, SHAPE, all_decoded), feed_records.load(paths, SHAPE, memory)
+    assert (held.are_decoded, other.are_decoded) == (True, False)
+    every = tf.range(COUNTS[0], dtype=tf.int64)
+    np.testing.assert_array_equal(held.image(every), tf.stack([other.image(index) for index in every]))
+    assert_equal_batches(epoch_of(paths, kinds=kinds), epoch_of(paths, memory=memory, kinds=kinds))
+
+
+@pytest.mark.parametrize("memory", [0, LARGE])
+def test_a_limit_reads_the_first_of_each_shard(memory: int, prepared: dict[str, str], tmp_path: Path) -> None:
+    paths = fetch(prepared["tfrecord"], "train", tmp_path)
+    whole = feed_records.load(paths, SHAPE, memory)
+    part = feed_records.load(paths, SHAPE, memory, counts=[3, 2, 2, 2])
+    indices = [0, 1, 2, 11, 12, 22, 23, 33, 34]
+    assert part.ids == [whole.ids[index] for index in indices]
+    assert part.starts.tolist() == [0, 3, 5, 7]
+    for index, other in enumerate(indices):
+        np.testing.assert_array_equal(part.image(tf.constant(index)), whole.image(tf.constant(other)))
+
+
+def test_files_of_a_shard_follow_each_other_up_to_its_count(prepared: dict[str, str], tmp_path: Path) -> None:
+    """As where training and validation are trained on."""
+    paths = fetch(prepared["tfrecord"], "train", tmp_path)
+    whole = feed_records.load(paths, SHAPE, LARGE)
+    pairs = feed_records.load(paths, SHAPE, LARGE, files_per_shard=2, counts=[13, 21])
+    assert pairs.ids == whole.ids[:13] + whole.ids[22:43]
+    assert pairs.starts.tolist() == [0, 13]
+
+
+def test_epochs_follow_each_other_without_end(prepared: dict[str, str], tmp_path: Path) -> None:
+    paths = fetch(prepared["tfrecord"], "train", tmp_path)
+    first, second, third = epochs_of(paths, 3)
+    assert_equal_batches(second, epoch_of(paths))
+    assert sorted(sample for batch in third for sample in samples_by_image(batch)) == sorted(sample for batch in first for sample in samples_by_image(batch))
+    # From the middle of one on: what is left of it, then all of the next.
+    rest, after = epochs_of(paths, 2, first_epoch=1, first_step=4)
+    assert_equal_batches(rest, second[4:])
+    assert_equal_batches(after, third)
+
+
+def samples_by_image(batch: list[np.ndarray]) -> list[tuple[bytes, int]]:
+    return [(image.tobytes(), int(label)) for image, label in zip(batch[0], batch[1], strict=True)]
 
 
 def test_a_slot_feeds_its_own_part_of_every_step(prepared: dict[str, str], tmp_path: Path) -> None:
@@ -171,8 +220,19 @@ def picture(seed: int = 1) -> tf.Tensor:
 
 
 def changed(kinds: list[str], key: int) -> np.ndarray:
-    result: np.ndarray = augment(picture(), tf.constant(key, tf.int64), kinds).numpy()
+    parts = change(picture(), tf.constant(key, tf.int64), kinds)
+    result: np.ndarray = finish(*(part[None] for part in parts), SHAPE, kinds)[0].numpy()
     return result
+
+
+def test_an_image_s_place_in_its_batch_does_not_matter() -> None:
+    """Vector instructions take several images at once and leave some over; each has to have the bits that it has alone."""
+    keys = range(1, 38)
+    parts = [change(picture(key), tf.constant(key, tf.int64), KINDS) for key in keys]
+    together = finish(*map(tf.stack, zip(*parts, strict=True)), SHAPE, KINDS).numpy()
+    for key, image in zip(keys, together, strict=True):
+        alone = finish(*(part[None] for part in change(picture(key), tf.constant(key, tf.int64), KINDS)), SHAPE, KINDS)[0]
+        np.testing.assert_array_equal(image, alone)
 
 
 @pytest.mark.parametrize("kinds", [*[[kind] for kind in KINDS], KINDS])

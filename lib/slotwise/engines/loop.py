@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,14 +84,18 @@ class _Training:
             partners = validation_partners(self.record)
             parts.append(self._fetch("validation", [partners[shard] for shard in self.shards]))
         paths = [path for shard in zip(*parts, strict=True) for path in shard]
-        return feed_records.load(paths, self.settings.feed_memory * _MEBIBYTE, files_per_shard=len(parts))
+        return feed_records.load(
+            paths, self.image_shape, self.settings.feed_memory * _MEBIBYTE,
+            files_per_shard=len(parts), counts=[self.plan.counts[shard] for shard in self.shards], threads=self.settings.cores_per_slot,
+        )  # fmt: skip
 
     def run(self) -> TrainingResult:
         self._write_ids()
         progress = self._start()
         self.laps.lap("model")
+        batches = self._batches_from(progress)
         while not progress.is_over(self.settings.epochs, self.settings.patience):
-            progress = self._epoch(progress)
+            progress = self._epoch(progress, batches)
         if len(progress.history) < self.settings.epochs and self.slots.is_chief:
             print(f"no lower validation loss since epoch {progress.best_epoch}: the training ends early (--patience {self.settings.patience})", flush=True)
         self.state.model.set_weights(self.best)
@@ -140,10 +145,18 @@ class _Training:
             print(f"going on after {progress.position}" if checkpoint else "no checkpoint can be read: the training starts from its first epoch", flush=True)
         return progress
 
-    def _epoch(self, progress: Progress) -> Progress:
+    def _batches_from(self, progress: Progress) -> Iterator[tuple[Any, ...]]:
+        return iter(
+            training_batches(
+                self.samples, self.plan, self.shards, self.image_shape, augmentation=self.settings.augment, seed=self.settings.seed,
+                threads=self.settings.cores_per_slot, first_epoch=len(progress.history), first_step=progress.step,
+            )
+        )  # fmt: skip
+
+    def _epoch(self, progress: Progress, batches: Iterator[tuple[Any, ...]]) -> Progress:
         """An epoch, or what is left of it, with validation and checkpoint; returns the progress after it."""
         epoch = len(progress.history) + 1
-        progress = self._train_epoch(progress)
+        progress = self._train_epoch(progress, batches)
         totals = self.step.totals()
         if not np.isfinite(totals.loss):
             raise TrainingFailed(f"The loss is {totals.loss} in epoch {epoch}. A smaller --learning-rate, now {self.settings.learning_rate}, may help")
@@ -179,26 +192,20 @@ class _Training:
         self.lines.epoch_ends(record)
         return progress
 
-    def _train_epoch(self, progress: Progress) -> Progress:
+    def _train_epoch(self, progress: Progress, batches: Iterator[tuple[Any, ...]]) -> Progress:
         """Every training sample once; returns the progress with the time it took.
 
         Raises:
             Interrupted: a slot was asked to stop.
         """
         epoch, first_step = len(progress.history), progress.step
-        order = self.plan.epoch_order(epoch, self.shards)
-        batches = training_batches(
-            self.samples, order, self.shards, self.image_shape, augmentation=self.settings.augment,
-            seed=self.settings.seed, epoch=epoch, threads=self.settings.cores_per_slot, first_step=first_step,
-        )  # fmt: skip
-        source = iter(batches)
         nothing = no_sample(self.image_shape, self.settings.augment)
         clock = EpochClock()
         self.lines.epoch_begins(first_step, progress.sums[2])
         for step in range(first_step, self.plan.steps):
             with clock.waiting():
                 # In the last step a slot may have no sample left; it still takes part in every sum.
-                batch = Batch(*next(source)) if order.sizes[step] else nothing
+                batch = Batch(*next(batches)) if self.plan.step_images(step, self.shards) else nothing
             if self.recorder and epoch == step == 0:
                 self.recorder.board.add_samples(np.array(batch.images))
             self.state.set_learning_rate(learning_rate(self.settings, epoch, step, self.plan.steps))

@@ -1,4 +1,8 @@
-"""Random changes of one image, drawn from its own key and by native tensor operations only."""
+"""Random changes of images, each drawn from the image's own key and by native tensor operations only.
+
+What needs single pixels is done to each image, and what moves whole images to a batch. All that is drawn is worked out for each image alone:
+a sine has other bits in a vector than alone, and an image's place in its batch must not matter.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +18,45 @@ ZOOM = 0.2
 BRIGHTNESS = 0.2 * 255
 
 
-def augment(image: tf.Tensor, key: tf.Tensor, kinds: Sequence[str]) -> tf.Tensor:
-    """A changed copy of an image.
+def change(image: tf.Tensor, key: tf.Tensor, kinds: Sequence[str]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What `finish` needs of one image.
 
     Args:
-        image: uint8 [height, width, channels], 0 to 255.
+        image: uint8 [height, width, channels].
         key: int64 scalar, from `order.sample_keys`; the same key gives the same change.
         kinds: any of flip, crop, shift, rotate, shear, zoom, brightness.
 
     Returns:
-        float32 [height, width, channels], 0 to 255.
+        the image cropped and flipped, uint8; the map from output to input pixels, float32 [8], zeros if it stays as it is; what is added, float32 scalar.
     """
     height, width, _ = image.shape
     # One draw for all kinds, in fixed places: switching one on does not change the others.
     draws = tf.random.stateless_uniform([10], tf.bitcast(key, tf.int32), -1.0, 1.0)
-    picture = image
-    if "crop" in kinds:
-        picture = _cropped(picture, draws[1:3])
+    picture = _cropped(image, draws[1:3]) if "crop" in kinds else image
     if "flip" in kinds:
         picture = tf.raw_ops.Reverse(tensor=picture, dims=tf.stack([False, draws[0] < 0, False]))
-    # Bytes until here, a quarter of the memory to move.
-    picture = _resized(picture, height, width) if "crop" in kinds else tf.cast(picture, tf.float32)
-    if geometric := set(kinds) & {"shift", "rotate", "shear", "zoom"}:
-        picture = _warp(picture, _affine(draws, geometric, height, width))
+    affine = _affine(draws, set(kinds), height, width) if _is_geometric(kinds) else tf.zeros([8])
+    return picture, affine, draws[9] * BRIGHTNESS
+
+
+def finish(pictures: tf.Tensor, affines: tf.Tensor, brighter: tf.Tensor, image_shape: tuple[int, int, int], kinds: Sequence[str]) -> tf.Tensor:
+    """Changed images, float32 [b, height, width, channels], 0 to 255, of a batch of what `change` gives."""
+    height, width, _ = image_shape
+    # Bytes until here, a quarter of the memory to move; of bytes the resizing takes twice as long.
+    images = tf.cast(pictures, tf.float32)
+    if "crop" in kinds:
+        images = tf.raw_ops.ResizeBilinear(images=images, size=(height, width), half_pixel_centers=True)
+    if _is_geometric(kinds):
+        images = tf.raw_ops.ImageProjectiveTransformV3(
+            images=images, transforms=affines, output_shape=[height, width], fill_value=0.0, interpolation="BILINEAR", fill_mode="REFLECT"
+        )
     if "brightness" in kinds:
-        picture = tf.clip_by_value(picture + draws[9] * BRIGHTNESS, 0.0, 255.0)
-    return tf.ensure_shape(picture, image.shape)
+        images = tf.clip_by_value(images + brighter[:, None, None, None], 0.0, 255.0)
+    return tf.ensure_shape(images, [None, *image_shape])
+
+
+def _is_geometric(kinds: Sequence[str]) -> bool:
+    return not {"shift", "rotate", "shear", "zoom"}.isdisjoint(kinds)
 
 
 def _cropped(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
@@ -50,11 +67,6 @@ def _cropped(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     # Below 1 before rounding, but not always after it.
     first = tf.minimum(tf.cast((draws + 1) / 2 * places, tf.int32), tf.cast(places, tf.int32) - 1)
     return tf.slice(image, tf.concat([first, [0]], 0), (*kept, channels))
-
-
-def _resized(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    resized: tf.Tensor = tf.raw_ops.ResizeBilinear(images=image[None], size=(height, width), half_pixel_centers=True)[0]
-    return resized
 
 
 def _affine(draws: tf.Tensor, kinds: set[str], height: int, width: int) -> tf.Tensor:
@@ -76,10 +88,3 @@ def _affine(draws: tf.Tensor, kinds: set[str], height: int, width: int) -> tf.Te
     c = centre_x + move_x - a * centre_x - b * centre_y
     f = centre_y + move_y - d * centre_x - e * centre_y
     return tf.stack([a, b, c, d, e, f, 0.0, 0.0])
-
-
-def _warp(image: tf.Tensor, transform: tf.Tensor) -> tf.Tensor:
-    height, width, _ = image.shape
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None], transforms=transform[None], output_shape=[height, width], fill_value=0.0, interpolation="BILINEAR", fill_mode="REFLECT"
-    )[0]

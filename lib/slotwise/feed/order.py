@@ -7,6 +7,7 @@ Streaming (https://docs.mosaicml.com/projects/streaming, "Elastic Determinism") 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +60,10 @@ class Plan:
         """Samples of an epoch over all slots."""
         return sum(self.step_images(step) for step in range(self.steps))
 
-    def step_images(self, step: int) -> int:
-        """Samples of one step over all slots, known to each slot without asking the others."""
-        return sum(min(self.per_shard, max(0, count - step * self.per_shard)) for count in self.counts)
+    def step_images(self, step: int, shards: Sequence[int] | None = None) -> int:
+        """Samples of one step from some logical shards, or over all slots, known to each slot without asking the others."""
+        counts = self.counts if shards is None else [self.counts[shard] for shard in shards]
+        return sum(min(self.per_shard, max(0, count - step * self.per_shard)) for count in counts)
 
     def shard_order(self, epoch: int, shard: int) -> npt.NDArray[np.int64]:
         """The records of a logical shard in the order in which an epoch takes them, int64 [count]."""
@@ -77,7 +79,7 @@ class Plan:
             chosen_shards += [np.full(len(part), shard, np.int64) for shard, part in zip(shards, parts, strict=True)]
             records += parts
             places += [shard * self.per_shard + np.arange(len(part)) for shard, part in zip(shards, parts, strict=True)]
-            sizes.append(sum(len(part) for part in parts))
+            sizes.append(self.step_images(step, shards))
         return SlotOrder(np.concatenate(chosen_shards), np.concatenate(records), np.concatenate(places), tuple(sizes))
 
 

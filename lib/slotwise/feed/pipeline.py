@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from slotwise.feed.augment import augment
-from slotwise.feed.order import SlotOrder, sample_keys
-from slotwise.feed.records import Records
+from slotwise.feed.augment import change, finish
+from slotwise.feed.order import Plan, sample_keys
+from slotwise.feed.records import Records, decode
 
 PREFETCHED_BATCHES = 4
 
@@ -51,36 +53,56 @@ def no_sample(image_shape: tuple[int, int, int], augmentation: Sequence[str]) ->
 
 def training_batches(
     records: Records,
-    order: SlotOrder,
-    shards: Sequence[int],
+    plan: Plan,
+    shards: tuple[int, ...],
     image_shape: tuple[int, int, int],
     *,
     augmentation: Sequence[str],
     seed: int,
-    epoch: int,
     threads: int,
+    first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """One epoch of a slot from `first_step` on, in exactly the order given.
+    """A slot's batches of all epochs from a step of one on, in exactly the order of a plan, without end.
 
     Returns:
         a dataset of the fields of a `Batch`; one element for each step in which the slot has samples.
     """
     position = {shard: number for number, shard in enumerate(shards)}
-    first = records.starts[[position[int(shard)] for shard in order.shards]]
-    index = first + order.records
-    keys = sample_keys(seed, epoch, order.shards, order.records)
-    done = sum(order.sizes[:first_step])
 
-    def load(at: tf.Tensor, label: tf.Tensor, key: tf.Tensor, place: tf.Tensor, first: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = decode(records.image(at), image_shape)
-        # The record is worked out from what was loaded, so that the audit tells of the image itself.
-        return (augment(image, key, augmentation) if augmentation else image), label, key, tf.stack([place, at - first])
+    def columns(epoch: np.int64) -> list[npt.NDArray[np.int64]]:
+        order = plan.epoch_order(int(epoch), shards)
+        first = records.starts[[position[int(shard)] for shard in order.shards]]
+        index = first + order.records
+        done = sum(order.sizes[:first_step]) if epoch == first_epoch else 0
+        keys = sample_keys(seed, int(epoch), order.shards, order.records)
+        return [column[done:] for column in (index, records.labels[index], keys, order.places, first)]
 
-    columns = (index, records.labels[index], keys, order.places, first)
-    samples = tf.data.Dataset.from_tensor_slices(tuple(column[done:] for column in columns))
-    batches = samples.map(_as_written(load), num_parallel_calls=threads, deterministic=True).batch(max(order.sizes[0], 1))
-    return batches.prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
+    # The record is worked out from what was loaded, so that the audit tells of the image itself.
+    def load(at: tf.Tensor, label: tf.Tensor, key: tf.Tensor, place: tf.Tensor, first: tf.Tensor) -> Batch:
+        return Batch(records.image(at), label, key, tf.stack([place, at - first], -1))
+
+    def load_changed(*sample: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, *others = load(*sample)
+        return change(images, others[1], augmentation), *others
+
+    def finished(changed: tuple[tf.Tensor, tf.Tensor, tf.Tensor], *others: tf.Tensor) -> Batch:
+        return Batch(finish(*changed, image_shape, augmentation), *others)
+
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        drawn = [tf.ensure_shape(column, [None]) for column in tf.numpy_function(columns, [epoch], [tf.int64] * 5)]
+        samples = tf.data.Dataset.from_tensor_slices(tuple(drawn))
+        each = {"num_parallel_calls": threads, "deterministic": True}
+        size = plan.per_shard * len(shards)
+        if augmentation:
+            return samples.map(_as_written(load_changed), **each).batch(size).map(_as_written(finished), **each)
+        if records.are_decoded:
+            return samples.batch(size).map(_as_written(load), **each)
+        return samples.map(_as_written(load), **each).batch(size)
+
+    # One pipeline for all epochs: to make one takes as long as some steps, and this way the next epoch's first batches are ready before it begins.
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(_as_written(epoch_batches)).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
 
 
 def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], *, batch_size: int, threads: int) -> tf.data.Dataset:
@@ -92,13 +114,6 @@ def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], 
 
     samples = tf.data.TFRecordDataset(list(paths), buffer_size=1 << 20).map(_as_written(load), num_parallel_calls=threads, deterministic=True)
     return samples.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
-
-
-def decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """The pixels of a JPEG (scalar string) of just this shape, uint8 [height, width, channels]."""
-    # The accurate transform, not the fast default: what a slot sees must not depend on the machine's JPEG library settings.
-    image = tf.io.decode_jpeg(jpeg, channels=image_shape[2], dct_method="INTEGER_ACCURATE")
-    return tf.ensure_shape(image, image_shape)
 
 
 def _options(threads: int) -> tf.data.Options:

@@ -1,7 +1,8 @@
-"""The compressed images of a slot's shards, any one of them at once: in memory while they fit, else by their place in a file."""
+"""The images of a slot's shards, any of them at once: decoded in memory if they fit, else compressed, else by their place in a file."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,18 +21,36 @@ _CRC = 4
 class Records:
     """Samples of several shards under one index, shard after shard.
 
-    `ids` and `labels` (int64 [n]) are in memory; `image(index)` gives the JPEG of one sample as a scalar string
-    tensor and may be called inside `tf.data`. `starts[s]` is the index of the first sample of the s-th shard.
+    `ids` and `labels` (int64 [n]) are in memory; `starts[s]` is the index of the first sample of the s-th shard.
+    `image(index)` gives the pixels of one sample, uint8 [height, width, channels], and may be called inside `tf.data`; where they
+    `are_decoded`, that of many samples too, for an index [b].
     """
 
     ids: list[str]
     labels: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     image: Callable[[tf.Tensor], tf.Tensor]
+    are_decoded: bool
 
 
-def load(paths: Sequence[str], memory_bytes: int, *, files_per_shard: int = 1) -> Records:
-    """Reads local TFRecord files once, so many of them one after another a shard, and keeps their images if all take at most `memory_bytes`.
+def load(
+    paths: Sequence[str],
+    image_shape: tuple[int, int, int],
+    memory_bytes: int,
+    *,
+    files_per_shard: int = 1,
+    counts: Sequence[int] | None = None,
+    threads: int = 1,
+) -> Records:
+    """Reads local TFRecord files once, and keeps their images decoded if all take at most `memory_bytes`, else as they are under the same condition.
+
+    Args:
+        paths: the files, so many of them one after another a shard.
+        image_shape: height, width and channels of every image.
+        memory_bytes: that the images may take.
+        files_per_shard: files of each shard.
+        counts: how many samples of each shard, from its first on, are wanted; all if not given.
+        threads: that decode at the same time.
 
     Raises:
         DataError: a record is damaged.
@@ -40,11 +59,16 @@ def load(paths: Sequence[str], memory_bytes: int, *, files_per_shard: int = 1) -
     labels: list[int] = []
     images: list[bytes] | None = []
     places: list[tuple[int, int, int]] = []  # file, first byte and length of each image
-    starts, used = [], 0
+    starts: list[int] = []
+    used = 0
     for number, path in enumerate(paths):
-        starts.append(len(ids))
+        shard, is_begun = divmod(number, files_per_shard)
+        if not is_begun:
+            starts.append(len(ids))
         at = 0
         for record in tfrecord.read_records(path):
+            if counts and len(ids) - starts[-1] == counts[shard]:
+                break
             sample = tfrecord.decode_example(record)
             if not record.endswith(sample.image):
                 raise DataError(f"{path} was not written by slotwise: the image is not the last feature of its examples")
@@ -56,8 +80,26 @@ def load(paths: Sequence[str], memory_bytes: int, *, files_per_shard: int = 1) -
             if images is not None:
                 images.append(sample.image)
                 images = None if used > memory_bytes else images
-    image = _from_memory(images) if images is not None else _from_files(paths, places)
-    return Records(ids, np.array(labels, np.int64), np.array(starts[::files_per_shard], np.int64), image)
+    jpeg = _from_memory(images) if images is not None else _from_files(paths, places)
+    fits = len(ids) * math.prod(image_shape) <= memory_bytes
+    image = _decoded(jpeg, len(ids), image_shape, threads) if ids and fits else lambda index: decode(jpeg(index), image_shape)
+    return Records(ids, np.array(labels, np.int64), np.array(starts, np.int64), image, are_decoded=bool(ids and fits))
+
+
+def decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """The pixels of a JPEG (scalar string) of just this shape, uint8 [height, width, channels]."""
+    # The accurate transform, not the fast default: what a slot sees must not depend on the machine's JPEG library settings.
+    image = tf.io.decode_jpeg(jpeg, channels=image_shape[2], dct_method="INTEGER_ACCURATE")
+    return tf.ensure_shape(image, image_shape)
+
+
+def _decoded(jpeg: Callable[[tf.Tensor], tf.Tensor], count: int, image_shape: tuple[int, int, int], threads: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+    images = tf.data.Dataset.range(count).map(lambda index: decode(jpeg(index), image_shape), num_parallel_calls=threads)
+    # A map and a batch are one operation to tf.data, which decodes into the batch: nothing is in memory twice.
+    pixels = images.batch(count).with_options(options).get_single_element()
+    return lambda index: tf.gather(pixels, index)
 
 
 def _from_memory(images: list[bytes]) -> Callable[[tf.Tensor], tf.Tensor]:

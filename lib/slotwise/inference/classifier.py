@@ -14,7 +14,7 @@ import tensorflow as tf
 from slotwise.engines.training_copy import training_copy
 from slotwise.errors import DataError
 from slotwise.evaluation.scores import Scores
-from slotwise.feed.pipeline import decode
+from slotwise.feed.records import decode
 
 
 class Classifier:

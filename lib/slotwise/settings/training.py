@@ -57,7 +57,7 @@ class TrainingSettings(Settings):
     use_gpu: bool = option(False, "train on the GPUs that Spark assigns", accepted="true or false")
     unencrypted_gradients: bool = option(False, "let slots exchange gradients unencrypted on a cluster that encrypts or authenticates its own traffic", accepted="true or false")
     local_cache: str | None = option(None, "directory on each executor's machine that keeps shards (default: the system's temporary directory)", accepted="a path", metavar="DIR")
-    feed_memory: int = option(2048, "MiB of compressed images a slot may hold in memory; beyond it they are read from its local cache", accepted="MiB from 0", metavar="MIB", ge=0)
+    feed_memory: int = option(2048, "MiB of images a slot may hold in memory: decoded if all of its own fit, else compressed, else read from its local cache", accepted="MiB from 0", metavar="MIB", ge=0)
     checkpoint_seconds: float = option(30.0, "seconds between checkpoints within an epoch; each epoch ends with one anyway", accepted="seconds above 0", metavar="T", gt=0)
     checkpoint_steps: int | None = option(None, "steps between checkpoints within an epoch, whatever the time", accepted="a whole number from 1", metavar="S", ge=1)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, with the best weights", accepted="a whole number from 1", metavar="K", ge=1)
