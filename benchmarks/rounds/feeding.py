@@ -20,6 +20,7 @@ def _contestants() -> Iterator[Contestants]:
         "slot, Parquet": rate_of("feeding", parquet, BATCH, 2 * EPOCHS),
         "tf.data": rate_of("peers.tf_data", records, BATCH, 2 * EPOCHS, "crop"),
         "tf.data, decode_and_crop": rate_of("peers.tf_data", records, BATCH, 2 * EPOCHS, "decode_and_crop"),
+        "tf.data, cache": rate_of("peers.tf_data", records, BATCH, 2 * EPOCHS, "cache"),
         "petastorm": rate_of("peers.petastorm_reader", parquet, BATCH, EPOCHS),
     }
 
@@ -27,7 +28,7 @@ def _contestants() -> Iterator[Contestants]:
 ROUND = Round(
     "feeding",
     (
-        Claim("feed in a slot's order / fastest unordered tf.data, 150x100, flip and crop", 0.9, "slot", ("tf.data", "tf.data, decode_and_crop")),
+        Claim("feed in a slot's order / fastest unordered tf.data, 150x100, flip and crop", 0.9, "slot", ("tf.data", "tf.data, decode_and_crop", "tf.data, cache")),
         Claim("feed from Parquet / petastorm's TensorFlow reader, 150x100, flip and crop", 5.0, "slot, Parquet", ("petastorm",)),
     ),
     _contestants,
