@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +13,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from datasets import make_dataset, samples_of
+from datasets import draw, make_dataset, samples_of
 from slotwise import storage
 from slotwise.contracts import dataset as datasets
+from slotwise.contracts.sample import Sample
 from slotwise.errors import DataError
 from slotwise.feed import records as feed_records
 from slotwise.feed.augment import change, finish
 from slotwise.feed.order import Plan, slot_shards
 from slotwise.feed.pipeline import evaluation_batches, training_batches
 from slotwise.feed.shards import local_shards
+from slotwise.formats import FORMATS
 
 SIZE = (24, 20)
 SHAPE = (*SIZE, 3)
@@ -86,6 +89,30 @@ def test_images_from_files_are_those_in_memory(share: float, kinds: tuple[str, .
     every = tf.range(COUNTS[0], dtype=tf.int64)
     np.testing.assert_array_equal(held.image(every), tf.stack([other.image(index) for index in every]))
     assert_equal_batches(epoch_of(paths, kinds=kinds), epoch_of(paths, memory=memory, kinds=kinds))
+
+
+_DECODES = """
+import resource, sys
+from slotwise.feed import records
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+records.load(sys.argv[1:2], (512, 512, 3), 1 << 30, counts=[1])
+before = peak()
+held = records.load(sys.argv[1:2], (512, 512, 3), 1 << 30)
+print(held.are_decoded, len(held.ids), peak() - before)
+"""
+
+
+def test_decoded_images_are_in_memory_once(tmp_path: Path) -> None:
+    """So that `--feed-memory` is what a slot takes for them, also while it decodes."""
+    shard, sample = str(tmp_path / "shard.tfrecord"), Sample("a", 0, draw(1, 0, (512, 512)))
+    with FORMATS["tfrecord"].writer(shard) as writer:
+        for _ in range(150):
+            writer.write(sample)
+    done = subprocess.run([sys.executable, "-c", _DECODES, shard], capture_output=True, text=True, check=True)
+    is_decoded, count, grown = done.stdout.split()
+    assert (is_decoded, int(count)) == ("True", 150)
+    decoded, compressed = 150 * 512 * 512 * 3, 150 * len(sample.image)
+    assert int(grown) < 1.3 * decoded + 2 * compressed
 
 
 @pytest.mark.parametrize("memory", [0, LARGE])

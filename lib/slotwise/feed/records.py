@@ -97,8 +97,8 @@ def _decoded(jpeg: Callable[[tf.Tensor], tf.Tensor], count: int, image_shape: tu
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     images = tf.data.Dataset.range(count).map(lambda index: decode(jpeg(index), image_shape), num_parallel_calls=threads)
-    # A map and a batch are one operation to tf.data, which decodes into the batch: nothing is in memory twice.
-    pixels = images.batch(count).with_options(options).get_single_element()
+    # Its iterators make one operation of a map and a batch, which decodes into the batch: nothing is in memory twice.
+    pixels = next(iter(images.batch(count).with_options(options)))
     return lambda index: tf.gather(pixels, index)
 
 
