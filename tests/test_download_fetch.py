@@ -167,7 +167,7 @@ def test_odd_answers(server: Script, path: str, body: bytes | None, status: Stat
 def test_the_total_time_is_kept_while_bytes_still_come(server: Script) -> None:
     started = time.monotonic()
     assert get(f"{server.url}/drip", retries=0, **SHORT).status is Status.TIMEOUT
-    assert 1.0 < time.monotonic() - started < 8, "all bytes take ten seconds"
+    assert 1.0 < time.monotonic() - started < 2.5
 
 
 def test_mirrors_replace_beginnings_also_after_a_redirect(server: Script) -> None:

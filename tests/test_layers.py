@@ -298,7 +298,8 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
         ([1, 20, 1], 10, 10, [[1], [20, 1]]),
         ([10, 10, 10], 10, 10, [[10], [10], [10]]),
         ([10] * 6, 10, 20, [[10], [10, 10], [10, 10], [10]]),  # the last sets out early, further ones are few
-        ([4, 2, 30, 4, 5], 10, 20, [[4, 2], [30, 4, 5]]),
+        ([1, 2, 30, 4, 5], 10, 20, [[1, 2], [30, 4, 5]]),
+        ([4, 2, 30, 4, 5], 10, 20, [[4, 2], [30, 4, 5]]),  # nothing at the beginning is small
     ],
 )
 def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], first: int, least: int, groups: list[list[int]]) -> None:

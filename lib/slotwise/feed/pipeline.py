@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from slotwise.feed.augment import change, finish
 from slotwise.feed.order import Plan, sample_keys
-from slotwise.feed.records import Records, decode
+from slotwise.feed.records import Records, decode, pipeline_options
 
 PREFETCHED_BATCHES = 4
 
@@ -102,7 +102,7 @@ def training_batches(
 
     # One pipeline for all epochs: to make one takes as long as some steps, and this way the next epoch's first batches are ready before it begins.
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(_as_written(epoch_batches)).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
+    return epochs.flat_map(_as_written(epoch_batches)).prefetch(PREFETCHED_BATCHES).with_options(pipeline_options(threads))
 
 
 def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], *, batch_size: int, threads: int) -> tf.data.Dataset:
@@ -113,13 +113,4 @@ def evaluation_batches(paths: Sequence[str], image_shape: tuple[int, int, int], 
         return decode(features["image"], image_shape), features["label"]
 
     samples = tf.data.TFRecordDataset(list(paths), buffer_size=1 << 20).map(_as_written(load), num_parallel_calls=threads, deterministic=True)
-    return samples.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(_options(threads))
-
-
-def _options(threads: int) -> tf.data.Options:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return options
+    return samples.batch(batch_size).prefetch(PREFETCHED_BATCHES).with_options(pipeline_options(threads))

@@ -81,9 +81,9 @@ def load(
                 images.append(sample.image)
                 images = None if used > memory_bytes else images
     jpeg = _from_memory(images) if images is not None else _from_files(paths, places)
-    fits = len(ids) * math.prod(image_shape) <= memory_bytes
-    image = _decoded(jpeg, len(ids), image_shape, threads) if ids and fits else lambda index: decode(jpeg(index), image_shape)
-    return Records(ids, np.array(labels, np.int64), np.array(starts, np.int64), image, are_decoded=bool(ids and fits))
+    fits = 0 < len(ids) * math.prod(image_shape) <= memory_bytes
+    image = _decoded(jpeg, len(ids), image_shape, threads) if fits else lambda index: decode(jpeg(index), image_shape)
+    return Records(ids, np.array(labels, np.int64), np.array(starts, np.int64), image, are_decoded=fits)
 
 
 def decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
@@ -93,12 +93,20 @@ def decode(jpeg: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     return tf.ensure_shape(image, image_shape)
 
 
-def _decoded(jpeg: Callable[[tf.Tensor], tf.Tensor], count: int, image_shape: tuple[int, int, int], threads: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def pipeline_options(threads: int) -> tf.data.Options:
+    """Of every pipeline here: so many threads of its own, and nothing that tf.data would tune by itself."""
     options = tf.data.Options()
+    options.autotune.enabled = False
     options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options
+
+
+def _decoded(jpeg: Callable[[tf.Tensor], tf.Tensor], count: int, image_shape: tuple[int, int, int], threads: int) -> Callable[[tf.Tensor], tf.Tensor]:
     images = tf.data.Dataset.range(count).map(lambda index: decode(jpeg(index), image_shape), num_parallel_calls=threads)
     # Its iterators make one operation of a map and a batch, which decodes into the batch: nothing is in memory twice.
-    pixels = next(iter(images.batch(count).with_options(options)))
+    pixels = next(iter(images.batch(count).with_options(pipeline_options(threads))))
     return lambda index: tf.gather(pixels, index)
 
 
