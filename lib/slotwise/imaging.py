@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,20 +77,28 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
     read = _read(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
     if isinstance(read, ImageFailure):
         return read
-    pixels, luma = np.asarray(read.picture), np.asarray(read.picture.convert("L"))
+    extremes = np.asarray(read.picture.getextrema())
+    brightness, contrast = _mean_and_deviation(read.picture.convert("L").histogram())
     return NormalisedImage(
         image=read.image,
-        picture=hashlib.sha256(pixels.tobytes()).hexdigest(),
-        brightness=float(luma.mean()),
-        contrast=float(luma.std()),
-        pixel_min=int(pixels.min()),
-        pixel_max=int(pixels.max()),
+        picture=hashlib.sha256(read.picture.tobytes()).hexdigest(),
+        brightness=brightness,
+        contrast=contrast,
+        pixel_min=int(extremes.min()),
+        pixel_max=int(extremes.max()),
         source_format=read.form,
         source_mode=read.mode,
         source_width=read.width,
         source_height=read.height,
         source_bytes=len(data),
     )
+
+
+def _mean_and_deviation(counts: Sequence[int]) -> tuple[float, float]:
+    """Of values 0, 1, 2, … by how often each occurs."""
+    values, weights = np.arange(len(counts)), np.asarray(counts)
+    mean = weights @ values / weights.sum()
+    return float(mean), float(np.sqrt(weights @ (values - mean) ** 2 / weights.sum()))
 
 
 def normalised_jpeg(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> bytes | ImageFailure:

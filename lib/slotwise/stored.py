@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Observation
+from pyspark.sql import functions as F
 
 from slotwise import storage
+from slotwise.contracts.catalogue import Status
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -24,3 +26,10 @@ def stored_and_counted(spark: SparkSession, rows: DataFrame, uri: str, counts: M
     seen = Observation()
     table = stored(spark, rows.observe(seen, *(column.alias(name) for name, column in counts.items())), uri)
     return table, {name: int(seen.get[name]) for name in counts}
+
+
+def stored_by_status(spark: SparkSession, rows: DataFrame, uri: str) -> tuple[DataFrame, int, dict[str, int]]:
+    """As `stored`, with the number of rows, and of those of each status that occurs."""
+    columns = {status.value: F.count_if(F.col("status") == status.value) for status in Status}
+    table, counts = stored_and_counted(spark, rows, uri, {"rows": F.count(F.lit(1)), **columns})
+    return table, counts.pop("rows"), {status: count for status, count in sorted(counts.items()) if count}

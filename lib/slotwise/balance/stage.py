@@ -13,6 +13,7 @@ from slotwise.contracts.catalogue import SPLITS, Status
 from slotwise.contracts.hashing import order_unit_column, split_of_column, split_unit_column, unit_hash_column
 from slotwise.errors import DataError
 from slotwise.settings.prepare import PrepareSettings
+from slotwise.stored import stored
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class Balanced:
     class_weights: list[float] | None
 
 
-def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], *, given: Collection[str]) -> Balanced:
-    """Decides over the gathered rows (GATHERED_SCHEMA, `image` not needed; ids are unique); `given` is as for `split_of`.
+def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], staging: str, *, given: Collection[str]) -> Balanced:
+    """Decides over the gathered rows (GATHERED_SCHEMA, `image` not needed; ids are unique).
+
+    Args:
+        staging: URI of a table that the caller removes when the result is no longer read; nothing is there yet.
+        given: as for `split_of`.
 
     Raises:
         DataError: a class or a split is left without images, or there are fewer training images than logical shards.
@@ -41,7 +46,7 @@ def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], 
     held_out = F.coalesce(F.col("split").isin("validation", "test"), F.lit(False)).alias("held_out")
     split = split_of_column(unit, settings.split, F.col("split"), given).alias("split")
     known = gathered.select("id", "label", "picture", "status", "error", split, held_out)
-    ranked = _ranked(_without_identical(known, settings.seed), settings).cache()
+    ranked = stored(gathered.sparkSession, _ranked(_without_identical(known, settings.seed), settings), staging)
     have = _counts(ranked.where(F.col("status").isNull()), classes)
     targets = training_targets({label: have["train"][label] for label in classes}, settings.balance or "none")
     quota = F.when(F.col("split") == "train", _lookup(targets)).otherwise(F.col("quota"))
@@ -62,11 +67,12 @@ def _without_identical(known: DataFrame, seed: int) -> DataFrame:
     It is the first in hash order, of those that the source itself holds out if there are any, for official test and
     validation sets stay whole; else of those in the test split.
     """
-    same = Window.partitionBy("picture").orderBy(~F.col("held_out"), F.col("split") != "test", order_unit_column("id", seed), "id")
-    repeats = F.col("status").isNull() & F.col("picture").isNotNull() & (F.row_number().over(same) > 1)
-    good = known.where(F.col("status").isNull())
-    bad = known.where(F.col("status").isNotNull())
-    return good.withColumn("status", F.when(repeats, Status.IDENTICAL_IMAGE.value)).unionByName(bad)
+    is_picture = F.col("status").isNull() & F.col("picture").isNotNull()
+    # Rows without a picture stand alone: together they would be one large group in one task.
+    group = F.when(is_picture, F.col("picture")).otherwise(F.col("id"))
+    same = Window.partitionBy(is_picture, group).orderBy(~F.col("held_out"), F.col("split") != "test", order_unit_column("id", seed), "id")
+    repeats = is_picture & (F.row_number().over(same) > 1)
+    return known.withColumn("status", F.when(repeats, Status.IDENTICAL_IMAGE.value).otherwise(F.col("status")))
 
 
 def _ranked(known: DataFrame, settings: PrepareSettings) -> DataFrame:

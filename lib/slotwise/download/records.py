@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from slotwise.contracts.catalogue import GATHERED_SCHEMA
@@ -25,4 +25,4 @@ FAILURE_SCHEMA = schema_of(("status", "error", *ATTEMPT_FIELDS), "key string")
 
 
 def image_columns(image: NormalisedImage) -> dict[str, Any]:
-    return asdict(image)
+    return dict(vars(image))

@@ -23,7 +23,7 @@ from slotwise.formats.ddl import columns_of
 from slotwise.session import phase
 from slotwise.session import settings as session_settings
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.stored import stored, stored_and_counted
+from slotwise.stored import stored, stored_and_counted, stored_by_status
 
 Value = TypeVar("Value")
 
@@ -51,15 +51,16 @@ class Outcome:
         return sum(self.failed.values()) / self.attempted if self.attempted else 0.0
 
 
-def outcome(gathered: DataFrame) -> Outcome:
-    """Counts a gathered table by status."""
-    counts = {row["status"]: row["count"] for row in gathered.groupBy("status").count().collect()}
-    good = counts.pop(None, 0)
-    return Outcome(good + sum(counts.values()), dict(sorted(counts.items())))
+@dataclass(frozen=True)
+class Gathered:
+    """What came of the candidates: `rows`, one of GATHERED_SCHEMA for each, and these counted."""
+
+    rows: DataFrame
+    outcome: Outcome
 
 
-def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> DataFrame:
-    """Fetches what the cache lacks and returns a row of GATHERED_SCHEMA for each candidate.
+def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> Gathered:
+    """Fetches what the cache lacks.
 
     Args:
         candidates: id, label, url, split; ids unique. Evaluated several times: better stored than computed.
@@ -78,14 +79,15 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSet
         return _resolved(spark, wanted.drop("url"), failures, kept, storage.join(staging, "resolved"))
 
 
-def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> DataFrame:
+def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> Gathered:
     """Normalises the `image` bytes of `number` candidates (id, label, split, image; ids unique) once, into a table below `staging`."""
     height, width = _size(settings)
     size = F.length("image").cast("long")
     rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
     with phase(spark, "read images"), session_settings(spark, SMALL_BATCHES), reported(spark.sparkContext, "read", number) as counters:
         task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
-        return stored(spark, rows.mapInArrow(task, GATHERED_SCHEMA), storage.join(staging, "gathered"))
+        gathered, count, failed = stored_by_status(spark, rows.mapInArrow(task, GATHERED_SCHEMA), storage.join(staging, "gathered"))
+    return Gathered(gathered, Outcome(count, failed))
 
 
 def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:
@@ -115,7 +117,7 @@ def shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
     return max(-(-urls // _URLS_A_TASK), several, min(cores, max(1, urls))), per_host // cores
 
 
-def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept: str, target: str) -> DataFrame:
+def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept: str, target: str) -> Gathered:
     """Joins candidates with their image in the cache or with their failure; where a key is in several chunks, one counts."""
     chunks = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min("file").alias("file"))
     lost = F.when(F.col("file").isNull(), F.lit(Status.UNREACHABLE.value))
@@ -131,14 +133,14 @@ def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept:
         F.when(F.col("file").isNull(), F.coalesce("error", F.lit("its file has gone from the cache"))).alias("error"),
         *ATTEMPT_FIELDS,
     )
-    ends, counts = stored_and_counted(spark, ends, target, {"good": F.count("file")})
+    ends, count, failed = stored_by_status(spark, ends, target)
     good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
-    if counts["good"] <= _BROADCAST_ROWS:
+    if count - sum(failed.values()) <= _BROADCAST_ROWS:
         good = F.broadcast(good)
     images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
     bad = ends.where(F.col("file").isNull())
     bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
-    return images.unionByName(bad)
+    return Gathered(images.unionByName(bad), Outcome(count, failed))
 
 
 def _size(settings: PrepareSettings) -> tuple[int, int]:

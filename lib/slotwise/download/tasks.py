@@ -41,14 +41,16 @@ class FetchTask:
         failures: list[dict[str, Any]] = []
         writer = ChunkWriter(self.target)
 
-        def work(row: tuple[str, str]) -> tuple[Fetched, NormalisedImage | ImageFailure | None]:
-            fetched = fetch(pool, row[1], self.options)
-            if fetched.body is None:
-                return fetched, None
-            return fetched, normalise(fetched.body, height=self.height, width=self.width, max_pixels=self.max_pixels)
-
-        results = map_politely(work, _pairs(batches), lambda row: host_of(self.options.mirrored(row[1])), threads=self.threads, per_host=self.per_host)
-        for (key, _), (fetched, image) in results:
+        results = map_politely(
+            lambda row: fetch(pool, row[1], self.options),
+            _pairs(batches),
+            lambda row: host_of(self.options.mirrored(row[1])),
+            threads=self.threads,
+            per_host=self.per_host,
+        )
+        for (key, _), fetched in results:
+            # The threads wait for servers and the task decodes: a task has one core, and many threads that decode on it spoil each other's caches.
+            image = None if fetched.body is None else normalise(fetched.body, height=self.height, width=self.width, max_pixels=self.max_pixels)
             row = {"key": key, "attempts": fetched.attempts, "seconds": fetched.seconds}
             if isinstance(image, NormalisedImage):
                 writer.add({**row, **image_columns(image)})

@@ -16,7 +16,7 @@ from slotwise.catalogue import candidates, given_splits, narrow, select_classes,
 from slotwise.contracts.catalogue import SPLITS, Status
 from slotwise.contracts.dataset import VERSION, Accounting, DatasetRecord, ShardRecord, SplitRecord, check_files
 from slotwise.contracts.paths import DatasetPaths
-from slotwise.download.stage import gather_bytes, gather_urls, outcome
+from slotwise.download.stage import Gathered, gather_bytes, gather_urls
 from slotwise.errors import DataError, UsageError
 from slotwise.explore.stage import explore
 from slotwise.explore.write import write
@@ -24,7 +24,7 @@ from slotwise.export import petastorm
 from slotwise.export.shards import export
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
-from slotwise.stored import stored, stored_and_counted
+from slotwise.stored import stored, stored_and_counted, stored_by_status
 from slotwise.texts import printable, without_credentials
 from slotwise.versions import installed_versions
 
@@ -89,12 +89,13 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
     assert dataset is not None
     with _served(spark, settings) as settings, _scratch(dataset) as scratch:
         chosen = choose(spark, settings, scratch)
-        gathered = _gather(spark, settings, chosen, scratch)
-        _check_fetched(spark, settings, chosen, gathered)
+        fetched = _gather(spark, settings, chosen, scratch)
+        _check_fetched(spark, settings, chosen, fetched)
+        gathered = fetched.rows
         target = DatasetPaths(storage.join(scratch, "dataset"))
         with session.beside(spark, "explore images", lambda: write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)):
             with session.phase(spark, "balance classes"):
-                balanced = balance(gathered, settings, chosen.classes, given=chosen.given)
+                balanced = balance(gathered, settings, chosen.classes, storage.join(scratch, "balanced"), given=chosen.given)
                 accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
             with session.phase(spark, f"write {settings.format} shards"):
                 images = gathered.where(F.col("status").isNull()).select("id", "image")
@@ -152,7 +153,7 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
     return Chosen(rows, wanted, classes, given, counts["rows"], counts["candidates"])
 
 
-def _gather(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, scratch: str) -> DataFrame:
+def _gather(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, scratch: str) -> Gathered:
     staging = storage.join(scratch, "images")
     if settings.source in DOWNLOADED:
         return gather_urls(spark, chosen.wanted, settings, staging)
@@ -170,18 +171,17 @@ def _scratch(dataset: str) -> Iterator[str]:
         storage.delete(scratch)
 
 
-def _check_fetched(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, gathered: DataFrame) -> None:
+def _check_fetched(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, gathered: Gathered) -> None:
     """Says how the fetching went; where too much failed, keeps how every row ended and stops."""
     assert settings.dataset is not None
-    with session.phase(spark, "count images"):
-        fetched = outcome(gathered)
+    fetched = gathered.outcome
     reasons = ", ".join(f"{count:,} {status}" for status, count in fetched.failed.items()) or "none"
     print(f"{fetched.attempted:,} images wanted; not usable: {reasons}", flush=True)
     if settings.source not in DOWNLOADED or fetched.failed_share <= settings.max_failed:
         return
     kept = DatasetPaths(settings.dataset).failed
     storage.delete(kept)
-    unused = gathered.select("id", "split", F.coalesce("status", F.lit(Status.SPARE.value)).alias("status"), "error")
+    unused = gathered.rows.select("id", "split", F.coalesce("status", F.lit(Status.SPARE.value)).alias("status"), "error")
     accounting = _write_ends(spark, chosen, unused, DatasetPaths(kept).rows)
     storage.write_text(storage.join(kept, "accounting.json"), accounting.model_dump_json(indent=2) + "\n")
     print(describe_accounting(accounting), flush=True)
@@ -215,9 +215,9 @@ def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: st
             F.coalesce("error", "end_error").alias("error"),
         )
     )  # fmt: skip
-    counts = {row["status"]: row["count"] for row in stored(spark, final, target).groupBy("status").count().collect()}
+    _, _, counts = stored_by_status(spark, final, target)
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
-    accounting = Accounting(rows=chosen.number, used=used, spare=spare, set_aside=dict(sorted(counts.items())))
+    accounting = Accounting(rows=chosen.number, used=used, spare=spare, set_aside=counts)
     if not accounting.balanced():
         raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it")
     return accounting
