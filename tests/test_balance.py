@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from slotwise.contracts.hashing import split_of, unit_hash
 from slotwise.errors import DataError
 from slotwise.settings.prepare import PrepareSettings
 
+MakeBalanced = Callable[..., Balanced]
 COLUMNS = "id string, label string, picture string, status string, error string, split string"
 PERCENTS = st.tuples(st.integers(1, 99), st.integers(0, 98)).filter(lambda pair: sum(pair) < 100).map(lambda pair: (*pair, 100 - sum(pair)))
 
@@ -50,10 +54,14 @@ def row(row_id: str, label: str, split: str | None = None, picture: str | None =
     return (row_id, label, None if status else picture or row_id, status, "why" if status else None, split)
 
 
-def balanced(spark: SparkSession, rows: list[tuple[Any, ...]], **changes: Any) -> Balanced:
-    table: DataFrame = spark.createDataFrame(rows, COLUMNS)
-    classes = sorted({row[1] for row in rows})
-    return balance(table, settings_for(**changes), classes, given={row[5] for row in rows} - {None})
+@pytest.fixture
+def balanced(spark: SparkSession, tmp_path: Path) -> MakeBalanced:
+    def of(rows: list[tuple[Any, ...]], **changes: Any) -> Balanced:
+        table: DataFrame = spark.createDataFrame(rows, COLUMNS)
+        classes = sorted({row[1] for row in rows})
+        return balance(table, settings_for(**changes), classes, (tmp_path / uuid.uuid4().hex).as_uri(), given={row[5] for row in rows} - {None})
+
+    return of
 
 
 def uneven() -> list[tuple[Any, ...]]:
@@ -72,8 +80,8 @@ def uneven() -> list[tuple[Any, ...]]:
         ("weights", {"a": 5, "b": 3}, 0, [8 / 10, 8 / 6]),
     ],
 )
-def test_the_training_split_alone_is_evened_out(spark: SparkSession, how: str, training: dict[str, int], spare: int, weights: list[float] | None) -> None:
-    result = balanced(spark, uneven(), balance=how)
+def test_the_training_split_alone_is_evened_out(balanced: MakeBalanced, how: str, training: dict[str, int], spare: int, weights: list[float] | None) -> None:
+    result = balanced(uneven(), balance=how)
     assert result.counts == {"train": training, "validation": {"a": 2, "b": 1}, "test": {"a": 2, "b": 1}}
     assert result.class_weights == (None if weights is None else pytest.approx(weights))
     samples, ends = result.samples.collect(), result.ends.collect()
@@ -85,10 +93,10 @@ def test_the_training_split_alone_is_evened_out(spark: SparkSession, how: str, t
     assert len({sample["sample_id"] for sample in samples}) == len(samples)
 
 
-def test_repeats_differ_by_one_copy_at_most_and_stay_in_training(spark: SparkSession) -> None:
+def test_repeats_differ_by_one_copy_at_most_and_stay_in_training(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}{number}", label, "train") for label, count in (("a", 17), ("b", 7), ("c", 1)) for number in range(count)]
     rows += [row(f"{label}-{split}", label, split) for label in "abc" for split in ("validation", "test")]
-    result = balanced(spark, rows, balance="oversample")
+    result = balanced(rows, balance="oversample")
     samples = result.samples.collect()
     assert len({sample["sample_id"] for sample in samples}) == len(samples) == 3 * 17 + 6
     copies: dict[int, list[int]] = defaultdict(list)
@@ -99,28 +107,28 @@ def test_repeats_differ_by_one_copy_at_most_and_stay_in_training(spark: SparkSes
     assert {row[0] for row in rows} <= {sample["sample_id"] for sample in samples}
 
 
-def test_of_identical_pictures_the_one_in_the_test_split_stays(spark: SparkSession) -> None:
+def test_of_identical_pictures_the_one_in_the_test_split_stays(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split in ("train", "test") for number in range(20)]
     twins = [row(f"twin-{number}", "a", "train", picture=f"a-test-{number}") for number in range(20)]
-    ends = {each["id"]: each["status"] for each in balanced(spark, [*rows, *twins]).ends.collect()}
+    ends = {each["id"]: each["status"] for each in balanced([*rows, *twins]).ends.collect()}
     assert {ends[f"twin-{number}"] for number in range(20)} == {"identical-image"}
     assert {ends[f"a-test-{number}"] for number in range(20)} == {"used"}
 
 
-def test_of_identical_pictures_the_one_held_out_stays(spark: SparkSession) -> None:
+def test_of_identical_pictures_the_one_held_out_stays(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split in SPLITS for number in range(20)]
     twins = [row(f"twin-of-{split}-{number}", "a", "train", picture=f"a-{split}-{number}") for split in ("validation", "test") for number in range(20)]
-    result = balanced(spark, [*rows, *twins])
+    result = balanced([*rows, *twins])
     ends = {each["id"]: each["status"] for each in result.ends.collect()}
     assert {row_id for row_id, status in ends.items() if status == "identical-image"} == {twin[0] for twin in twins}
     assert result.counts["validation"] == result.counts["test"] == {"a": 20, "b": 20}
 
 
-def test_identical_pictures_are_in_one_split_once(spark: SparkSession) -> None:
+def test_identical_pictures_are_in_one_split_once(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}{number}", label, picture=f"picture {number % 23}" if number % 3 else None) for label in "ab" for number in range(120)]
     rows += [row(f"lost{number}", "a", status="unreadable") for number in range(5)]
     pictures = {entry[0]: entry[2] for entry in rows}
-    result = balanced(spark, rows)
+    result = balanced(rows)
     kept = [pictures[sample["id"]] for sample in result.samples.collect()]
     assert len(kept) == len(set(kept))
     assert set(kept) == {picture for picture in pictures.values() if picture is not None}
@@ -132,39 +140,39 @@ def used_splits(result: Balanced) -> dict[str, str]:
     return {end["id"]: end["split"] for end in result.ends.collect() if end["status"] == "used"}
 
 
-def test_an_id_keeps_its_split(spark: SparkSession) -> None:
+def test_an_id_keeps_its_split(balanced: MakeBalanced) -> None:
     def rows(labels: str, count: int) -> list[tuple[Any, ...]]:
         return [row(f"{label}{number}", label) for label in labels for number in range(count)]
 
-    small = used_splits(balanced(spark, rows("ab", 150), per_class=50))
+    small = used_splits(balanced(rows("ab", 150), per_class=50))
     assert Counter((row_id[0], split) for row_id, split in small.items()) == {(label, split): count for label in "ab" for split, count in zip(SPLITS, (30, 10, 10), strict=True)}
     assert small == {row_id: split_of(unit_hash(["split", row_id], 7), (60, 20, 20)) for row_id in small}
     for others in (rows("ab", 400), rows("abc", 150)):
-        grown = used_splits(balanced(spark, others, per_class=50))
+        grown = used_splits(balanced(others, per_class=50))
         assert {row_id: grown[row_id] for row_id in small.keys() & grown.keys()} == {row_id: small[row_id] for row_id in small.keys() & grown.keys()}
-    more = used_splits(balanced(spark, rows("ab", 150), per_class=80))
+    more = used_splits(balanced(rows("ab", 150), per_class=80))
     assert small.items() <= more.items(), "more per class keeps what was there"
 
 
-def test_a_sources_own_test_split_stays_and_its_training_rows_are_divided(spark: SparkSession) -> None:
+def test_a_sources_own_test_split_stays_and_its_training_rows_are_divided(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split, count in (("train", 400), ("test", 50)) for number in range(count)]
-    splits = used_splits(balanced(spark, rows))
+    splits = used_splits(balanced(rows))
     assert len(splits) == 900
     assert {row_id for row_id, split in splits.items() if split == "test"} == {entry[0] for entry in rows if entry[5] == "test"}
     assert Counter(splits.values())["validation"] == pytest.approx(200, abs=50)
 
 
-def test_a_missing_test_split_is_cut_out_of_training_rows(spark: SparkSession) -> None:
+def test_a_missing_test_split_is_cut_out_of_training_rows(balanced: MakeBalanced) -> None:
     rows = [row(f"{label}-{split}-{number}", label, split) for label in "ab" for split, count in (("train", 400), ("validation", 50)) for number in range(count)]
-    splits = used_splits(balanced(spark, rows))
+    splits = used_splits(balanced(rows))
     assert {row_id for row_id, split in splits.items() if split == "validation"} == {entry[0] for entry in rows if entry[5] == "validation"}
     assert Counter(splits.values())["test"] == pytest.approx(200, abs=50)
 
 
 @pytest.mark.parametrize("logical_shards", [1, 7])
-def test_shards_of_a_split_are_alike_in_size_and_filled_without_gaps(spark: SparkSession, logical_shards: int) -> None:
+def test_shards_of_a_split_are_alike_in_size_and_filled_without_gaps(balanced: MakeBalanced, logical_shards: int) -> None:
     rows = [row(f"{label}{number}", label) for label in "abc" for number in range(41)]
-    result = balanced(spark, rows, balance="oversample", logical_shards=logical_shards)
+    result = balanced(rows, balance="oversample", logical_shards=logical_shards)
     positions: dict[tuple[str, int], list[int]] = defaultdict(list)
     for sample in result.samples.collect():
         positions[sample["split"], sample["shard"]].append(sample["position"])
@@ -175,11 +183,11 @@ def test_shards_of_a_split_are_alike_in_size_and_filled_without_gaps(spark: Spar
     assert all(sorted(found) == list(range(len(found))) for found in positions.values())
 
 
-def test_too_little_is_refused_with_a_way_out(spark: SparkSession) -> None:
+def test_too_little_is_refused_with_a_way_out(balanced: MakeBalanced) -> None:
     rows = uneven()
     with pytest.raises(DataError, match="class 'c'"):
-        balanced(spark, [*rows, row("c1", "c", "test"), row("c2", "c", "train", status="truncated")])
+        balanced([*rows, row("c1", "c", "test"), row("c2", "c", "train", status="truncated")])
     with pytest.raises(DataError, match=r"8 training images cannot fill 9 logical shards.*--logical-shards"):
-        balanced(spark, rows, logical_shards=9)
+        balanced(rows, logical_shards=9)
     with pytest.raises(DataError, match=r"test split.*--split"):
-        balanced(spark, [row(f"{label}{number}", label, "train") for label in "ab" for number in range(5)], split=[98, 1, 1])
+        balanced([row(f"{label}{number}", label, "train") for label in "ab" for number in range(5)], split=[98, 1, 1])

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from slotwise import storage
 from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
 from slotwise.download import cache
-from slotwise.download.stage import gather_bytes, gather_urls, outcome, shares
+from slotwise.download.stage import Outcome, gather_bytes, gather_urls, shares
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.demo.faults import FAILURES, FAULTS
 from slotwise.sources.demo.server import FaultyServer
@@ -42,7 +42,7 @@ def candidates(spark: SparkSession, urls: dict[str, str]) -> DataFrame:
 
 
 def gathered(spark: SparkSession, urls: dict[str, str], settings: PrepareSettings, staging: Path) -> dict[str, Row]:
-    rows = gather_urls(spark, candidates(spark, urls), settings, staging.as_uri()).select(*COLUMNS).collect()
+    rows = gather_urls(spark, candidates(spark, urls), settings, staging.as_uri()).rows.select(*COLUMNS).collect()
     assert len(rows) == len(urls)
     return {row["id"]: row for row in rows}
 
@@ -77,7 +77,7 @@ def test_with_everything_cached_no_request_is_made_and_another_size_is_fetched_a
     urls = {f"cached{number}": f"{server.url}/cached{number}.jpg" for number in range(5)}
     gathered(spark, urls, settings_for(tmp_path), tmp_path / "first")
     before = server.requests.total()
-    assert outcome(gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "second").as_uri())).failed == {}
+    assert gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "second").as_uri()).outcome == Outcome(5, {})
     assert server.requests.total() == before
     gathered(spark, urls, settings_for(tmp_path, image_size=(10, 10)), tmp_path / "third")
     assert server.requests.total() == before + 5
@@ -98,7 +98,7 @@ def test_outcome_counts_by_status(spark: SparkSession, server: FaultyServer, tmp
     urls = {name: f"{server.url}/{name}.jpg" for name in ("a", "b", "not-found", "html-as-jpeg")}
     urls["bad"] = "ftp://nowhere/x.jpg"
     urls["inside"] = "http://169.254.169.254/latest/meta-data"
-    found = outcome(gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "staging").as_uri()))
+    found = gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "staging").as_uri()).outcome
     assert found.attempted == 6
     assert found.failed == {Status.BAD_URL.value: 1, Status.FORBIDDEN_ADDRESS.value: 1, Status.HTTP_ERROR.value: 1, Status.NOT_AN_IMAGE.value: 1}
     assert found.failed_share == pytest.approx(4 / 6)
@@ -115,12 +115,14 @@ def test_bytes_are_normalised_once(spark: SparkSession, tmp_path: Path) -> None:
     rows = [("a", "cat", "train", good), ("b", "dog", "test", b"<html>"), ("c", "cat", None, good + bytes(60_000)), ("d", "cat", None, None), ("e", "cat", None, good)]
     frame = spark.createDataFrame([(row_id, label, split, bytearray(data) if data is not None else None) for row_id, label, split, data in rows], "id string, label string, split string, image binary")
     before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
-    table = gather_bytes(spark, frame, len(rows), settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
+    gathered = gather_bytes(spark, frame, len(rows), settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
+    table = gathered.rows
     found = {row["id"]: row for row in table.collect()}
     assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == before
     assert table.columns == COLUMNS
     statuses = {name: row["status"] for name, row in found.items()}
     assert statuses == {"a": None, "b": Status.NOT_AN_IMAGE.value, "c": Status.TOO_LARGE.value, "d": Status.UNREADABLE.value, "e": None}
+    assert gathered.outcome == Outcome(5, {Status.NOT_AN_IMAGE.value: 1, Status.TOO_LARGE.value: 1, Status.UNREADABLE.value: 1})
     assert found["a"]["picture"] == found["e"]["picture"]
     assert (found["a"]["split"], found["b"]["split"], found["e"]["split"]) == ("train", "test", None)
     assert (found["a"]["source_width"], found["a"]["source_height"]) == (60, 90)

@@ -44,7 +44,7 @@ def gathered(spark: SparkSession) -> Iterator[DataFrame]:
 
 def written(spark: SparkSession, gathered: DataFrame, target: str, settings: PrepareSettings) -> tuple[Shards, dict[str, list[list[tuple[str, int]]]]]:
     """The records of the shards, and (sample id, label) for each in the order that balancing decided."""
-    decided = balance(gathered, settings, ["cats", "犬"], given=())
+    decided = balance(gathered, settings, ["cats", "犬"], f"{target}-balanced", given=())
     shards = export(spark, decided.samples, gathered.select("id", "image"), target, settings)
     wanted: dict[str, list[list[tuple[str, int]]]] = {split: [[] for _ in range(settings.logical_shards)] for split in SPLITS}
     for sample in decided.samples.orderBy("position").collect():
@@ -107,6 +107,6 @@ def test_an_empty_validation_split_has_empty_shards(spark: SparkSession, gathere
 
 def test_a_lost_image_is_no_dataset(spark: SparkSession, gathered: DataFrame, tmp_path: Path) -> None:
     settings = settings_for("tfrecord")
-    samples = balance(gathered, settings, ["cats", "犬"], given=()).samples
+    samples = balance(gathered, settings, ["cats", "犬"], (tmp_path / "balanced").as_uri(), given=()).samples
     with pytest.raises(DataError, match="samples were written instead of"):
         export(spark, samples, gathered.where("id not like '%7 ä%'").select("id", "image"), tmp_path.as_uri(), settings)
