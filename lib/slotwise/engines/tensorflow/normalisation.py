@@ -6,7 +6,7 @@ need two more passes as soon as they are those of several.
 
 A max pooling that follows comes before the scaling, for normalising is increasing in each channel (decreasing where gamma
 is negative, so its sign goes along), which a maximum does not mind. What comes after the pooling, on the way back too,
-works on a quarter of the values then, and while the slots exchange their sums the pooling goes on.
+works on a quarter of the values then, and the pooling itself does not wait for the sums of the slots.
 """
 
 from __future__ import annotations
