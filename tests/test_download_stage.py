@@ -115,14 +115,14 @@ def test_bytes_are_normalised_once(spark: SparkSession, tmp_path: Path) -> None:
     rows = [("a", "cat", "train", good), ("b", "dog", "test", b"<html>"), ("c", "cat", None, good + bytes(60_000)), ("d", "cat", None, None), ("e", "cat", None, good)]
     frame = spark.createDataFrame([(row_id, label, split, bytearray(data) if data is not None else None) for row_id, label, split, data in rows], "id string, label string, split string, image binary")
     before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
-    gathered = gather_bytes(spark, frame, len(rows), settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
-    table = gathered.rows
+    taken = gather_bytes(spark, frame, len(rows), settings_for(tmp_path, max_bytes=50_000), (tmp_path / "staging").as_uri())
+    table = taken.rows
     found = {row["id"]: row for row in table.collect()}
     assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == before
     assert table.columns == COLUMNS
     statuses = {name: row["status"] for name, row in found.items()}
     assert statuses == {"a": None, "b": Status.NOT_AN_IMAGE.value, "c": Status.TOO_LARGE.value, "d": Status.UNREADABLE.value, "e": None}
-    assert gathered.outcome == Outcome(5, {Status.NOT_AN_IMAGE.value: 1, Status.TOO_LARGE.value: 1, Status.UNREADABLE.value: 1})
+    assert taken.outcome == Outcome(5, {Status.NOT_AN_IMAGE.value: 1, Status.TOO_LARGE.value: 1, Status.UNREADABLE.value: 1})
     assert found["a"]["picture"] == found["e"]["picture"]
     assert (found["a"]["split"], found["b"]["split"], found["e"]["split"]) == ("train", "test", None)
     assert (found["a"]["source_width"], found["a"]["source_height"]) == (60, 90)

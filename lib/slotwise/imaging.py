@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError
 
 from slotwise.contracts.catalogue import Status
 from slotwise.image_pieces import excess
@@ -78,12 +77,12 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
     if isinstance(read, ImageFailure):
         return read
     extremes = np.asarray(read.picture.getextrema())
-    brightness, contrast = _mean_and_deviation(read.picture.convert("L").histogram())
+    luma = ImageStat.Stat(read.picture.convert("L"))
     return NormalisedImage(
         image=read.image,
         picture=hashlib.sha256(read.picture.tobytes()).hexdigest(),
-        brightness=brightness,
-        contrast=contrast,
+        brightness=luma.mean[0],
+        contrast=luma.stddev[0],
         pixel_min=int(extremes.min()),
         pixel_max=int(extremes.max()),
         source_format=read.form,
@@ -92,13 +91,6 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
         source_height=read.height,
         source_bytes=len(data),
     )
-
-
-def _mean_and_deviation(counts: Sequence[int]) -> tuple[float, float]:
-    """Of values 0, 1, 2, … by how often each occurs."""
-    values, weights = np.arange(len(counts)), np.asarray(counts)
-    mean = weights @ values / weights.sum()
-    return float(mean), float(np.sqrt(weights @ (values - mean) ** 2 / weights.sum()))
 
 
 def normalised_jpeg(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> bytes | ImageFailure:
