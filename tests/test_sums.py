@@ -17,7 +17,7 @@ from slotwise.engines.tensorflow import collective
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-slots = collective.connect(60)
+slots = collective.connect(60, through_memory=THROUGH_MEMORY)
 # Below and above what goes around the ring once.
 shapes = [[], [3, 5], [collective.ONE_TRIP_BYTES // 4 + 1]]
 
@@ -50,9 +50,19 @@ slots.part()
 """
 
 
+WAYS = pytest.mark.parametrize("through_memory", [True, False], ids=["memory", "ring"])
+
+
+def _script(through_memory: bool, ends: str) -> str:
+    return f"THROUGH_MEMORY = {through_memory}\n{_SLOT}{ends}"
+
+
+@WAYS
 @pytest.mark.parametrize("slots", [2, 3])
-def test_sums_are_right_and_the_same_bits_on_every_slot(slots: int) -> None:
-    said = [each.split("\n")[-3:-1] for each in run_script(f"{_SLOT}print(wrong(0, 30)){_ENDS}", slots)]
+def test_sums_are_right_and_the_same_bits_on_every_slot(slots: int, through_memory: bool) -> None:
+    outputs = run_script(_script(through_memory, f"print(wrong(0, 30)){_ENDS}"), slots)
+    assert [("they sum through memory" in each) for each in outputs] == [through_memory] * slots
+    said = [each.split("\n")[-3:-1] for each in outputs]
     wrong, bits = said[0]
     assert wrong == "[]"
     assert bits.startswith("bits ")
@@ -60,9 +70,10 @@ def test_sums_are_right_and_the_same_bits_on_every_slot(slots: int) -> None:
     assert said == said[:1] * slots
 
 
-def test_sums_leave_nothing_behind() -> None:
-    script = f"{_SLOT}wrong(0, 300); before = memory(); print(wrong(300, {300 + _CALLS}), memory() - before); slots.part()"
-    for said in run_script(script, 2):
+@WAYS
+def test_sums_leave_nothing_behind(through_memory: bool) -> None:
+    script = f"wrong(0, 300); before = memory(); print(wrong(300, {300 + _CALLS}), memory() - before); slots.part()"
+    for said in run_script(_script(through_memory, script), 2):
         wrong, growth = said.split("\n")[-2].rsplit(maxsplit=1)
         assert wrong == "[]"
         assert int(growth) < _GROWTH
@@ -73,7 +84,7 @@ import threading
 import tensorflow as tf
 from slotwise.engines.tensorflow import collective
 
-slots = collective.connect(60)
+slots = collective.connect(60, through_memory=False)
 known = threading.Event()
 
 def late(value):
@@ -97,7 +108,7 @@ slots.part()
 """
 
 
-def test_a_sum_begins_when_its_values_are_known_whichever_were_written_before() -> None:
+def test_a_sum_over_the_network_begins_when_its_values_are_known_whichever_were_written_before() -> None:
     """So the last layers' gradients travel while those of the first layers are computed."""
     for said in run_script(_OUT_OF_ORDER, 2):
         assert said.split("\n")[-2] == "(2.0, 4.0) (2.0, 4.0)"

@@ -36,7 +36,7 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
     job = TrainingJob.model_validate_json(Path(job_file).read_text())
     # The engines have the names of Keras's backends; Keras reads this once, when it is imported.
     os.environ["KERAS_BACKEND"] = job.settings.engine
-    _configure(job.settings.precision, job.settings.cores_per_slot)
+    _configure(job.settings.precision)
     engines = importlib.import_module(f"slotwise.engines.{job.settings.engine}.connection")
     engines.configure(job.settings.cores_per_slot)
     from slotwise.engines.loop import train
@@ -67,14 +67,11 @@ def main(job_file: str, outcome_file: str, heartbeat_file: str | None = None) ->
     return SlotExit.DONE
 
 
-def _configure(precision: str, cores: int) -> None:
-    """Precision, and the threads of the feed, have to be set before TensorFlow or Keras do anything."""
+def _configure(precision: str) -> None:
+    """Precision has to be set before Keras does anything."""
     lean.load()
     import keras
-    import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(cores)
-    tf.config.threading.set_inter_op_parallelism_threads(cores)
     if precision == "float64":
         keras.config.set_floatx("float64")
     keras.config.set_dtype_policy(precision)

@@ -1,4 +1,4 @@
-"""The slots of a training joined by TensorFlow's collective operations."""
+"""The slots of a training joined by TensorFlow's collective operations, and on one host by memory that they share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+from slotwise.engines.neighbours import LostNeighbour, Neighbours, join
 
 ONE_TRIP_BYTES = 1 << 14
 """Up to so many bytes a sum takes one trip around the ring, with all that each slot has, and above two with parts of it."""
@@ -30,6 +34,8 @@ class Slots:
     strategy: tf.distribute.Strategy
     communication: str = "ring"
     """How TensorFlow sums: `ring` or `nccl`."""
+    neighbours: Neighbours | None = None
+    """The slots, if all share one host; then they sum through memory."""
     _keys: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False, repr=False)
 
     @property
@@ -41,7 +47,36 @@ class Slots:
         return self.strategy.run(function, args=arguments) if self.count > 1 else function(*arguments)
 
     def sum(self, value: tf.Tensor) -> tf.Tensor:
-        """The sum of a tensor over all slots, the same bits on each; only inside `run`, in what is traced.
+        """The sum of a tensor over all slots, the same bits on each; only inside `run`, in what is traced."""
+        (summed,) = self.sums([value])
+        return summed
+
+    def sums(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The sums of tensors of one dtype, which take their trip together; else like `sum`."""
+        if self.count == 1:
+            return list(values)
+        if not self.neighbours or not all(value.shape.is_fully_defined() for value in values):
+            return self._sums_over_network(values)
+        place = self.neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
+
+        def give(*own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+            place.give(own)
+            return np.array(True)
+
+        # Given once they are known, but taken after the sums that were traced before, so that all slots take in one order.
+        are_given = self._begun_when_ready(lambda *own: tf.numpy_function(give, own, tf.bool), *values)
+        sums = tf.numpy_function(lambda _: place.take(), [are_given], [value.dtype for value in values])
+        return [tf.ensure_shape(each, value.shape) for each, value in zip(sums, values, strict=True)]
+
+    def _sums_over_network(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        if len(values) == 1:
+            return [self._sum_over_network(values[0])]
+        summed = self._sum_over_network(tf.concat([tf.reshape(value, [-1]) for value in values], 0))
+        parts = tf.split(summed, [value.shape.num_elements() for value in values])
+        return [tf.reshape(part, value.shape) for part, value in zip(parts, values, strict=True)]
+
+    def _sum_over_network(self, value: tf.Tensor) -> tf.Tensor:
+        """The sum by a collective operation.
 
         A trip of few bytes costs its latency, so small tensors go around once and each slot adds all of them up, in the order of slots.
 
@@ -49,8 +84,6 @@ class Slots:
         `all_reduce` has a new one in every call, and TensorFlow keeps 1.5 kB for each number until the process ends
         (https://github.com/tensorflow/tensorflow/issues/42616).
         """
-        if self.count == 1:
-            return value
         place = {
             "group_size": self.count, "group_key": _GROUP, "instance_key": next(self._keys),
             "ordering_token": [variable.handle for variable in self._order], "communication_hint": self.communication,
@@ -61,16 +94,16 @@ class Slots:
         reduced = self._begun_when_ready(lambda own: tf.raw_ops.CollectiveReduceV2(input=own, merge_op="Add", final_op="Id", **place), value)
         return tf.ensure_shape(reduced, value.shape)
 
-    def _begun_when_ready(self, operation: Callable[[tf.Tensor], tf.Tensor], value: tf.Tensor) -> tf.Tensor:
-        """Begins a collective operation once its input is known, whichever were written before it.
+    def _begun_when_ready(self, operation: Callable[..., tf.Tensor], *values: tf.Tensor) -> tf.Tensor:
+        """Begins an operation with side effects once its inputs are known, whichever were written before it.
 
-        TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before, and takes these
-        for such. It does not look into a function that is called as one without. NCCL wants one order on all slots.
+        TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before.
+        It does not look into a function that is called as one without. NCCL wants one order on all slots.
         """
         if self._order:
-            return operation(value)
-        function = tf.function(operation, autograph=False).get_concrete_function(tf.TensorSpec(value.shape, value.dtype))
-        (result,) = tf.raw_ops.PartitionedCall(args=[value], Tout=[value.dtype], f=function)
+            return operation(*values)
+        function = tf.function(operation, autograph=False).get_concrete_function(*(tf.TensorSpec(value.shape, value.dtype) for value in values))
+        (result,) = tf.raw_ops.PartitionedCall(args=values, Tout=[function.outputs[0].dtype], f=function)
         return result
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
@@ -106,14 +139,28 @@ class Slots:
         return tf.function(lambda value: self.run(self.sum, value), autograph=False)
 
 
-def connect(timeout_seconds: int) -> Slots:
-    """Joins the cluster that `TF_CONFIG` describes.
+def addresses() -> tuple[list[str], int]:
+    """The `host:port` of each slot, and which of them this one is, as `TF_CONFIG` has it."""
+    config = json.loads(os.environ["TF_CONFIG"])
+    return config["cluster"]["worker"], int(config["task"]["index"])
+
+
+def share_a_host(workers: Sequence[str]) -> bool:
+    """Whether slots, more than one, have one host; there they sum through memory, unless they have GPUs.
+
+    >>> share_a_host(["10.0.0.1:4000", "10.0.0.1:4001"]), share_a_host(["10.0.0.1:4000", "10.0.0.2:4000"]), share_a_host(["10.0.0.1:4000"])
+    (True, False, False)
+    """
+    return len(workers) > 1 and len({worker.rpartition(":")[0] for worker in workers}) == 1 and not tf.config.list_physical_devices("GPU")
+
+
+def connect(timeout_seconds: int, *, through_memory: bool = True) -> Slots:
+    """Joins the cluster that `TF_CONFIG` describes; slots that share a host do without its memory if told so.
 
     TensorFlow waits for absent peers without limit and holds Python's global lock meanwhile, so that no thread could
     end it; an alarm does, with `SlotExit.RENDEZVOUS_TIMEOUT`.
     """
-    config = json.loads(os.environ["TF_CONFIG"])
-    workers, rank = config["cluster"]["worker"], int(config["task"]["index"])
+    workers, rank = addresses()
     if len(workers) == 1:
         return Slots(0, 1, tf.distribute.get_strategy())
     others = ", ".join(worker for number, worker in enumerate(workers) if number != rank)
@@ -125,11 +172,16 @@ def connect(timeout_seconds: int) -> Slots:
     options = tf.distribute.experimental.CommunicationOptions(implementation=implementation, timeout_seconds=None)
     slots = Slots(rank, len(workers), tf.distribute.MultiWorkerMirroredStrategy(communication_options=options), implementation.value.lower())
     slots.summed(tf.ones([]))
+    if through_memory and share_a_host(workers):
+        slots = replace(slots, neighbours=join(rank, len(workers), slots.total))
+        print("all slots share this host: they sum through memory" if slots.neighbours else "slots of this host do not see each other: they sum over the network", flush=True)
     signal.alarm(0)
     return slots
 
 
 def is_lost_peer(error: Exception) -> bool:
     """Whether an error says that another slot went away."""
+    if isinstance(error, tf.errors.UnknownError) and LostNeighbour.__name__ in str(error):
+        return True
     lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
     return isinstance(error, lost) or (isinstance(error, tf.errors.InternalError) and "ollective" in str(error))

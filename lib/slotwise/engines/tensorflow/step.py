@@ -60,11 +60,9 @@ class TrainingStep:
     ) -> None:
         self._model, self._context, self._optimizer, self._slots = model, context, optimizer, slots
         self._variables = model.trainable_variables
-        self._shapes = [variable.shape for variable in self._variables]
         self._places = epoch_shape[1]
         # Each variable's gradient, and what goes with those of the last: loss and correct answers; whether to stop; what was fed at each place.
-        self._sizes = [*(int(np.prod(shape)) for shape in self._shapes), 2, 1, 2 * self._places]
-        self._buckets = buckets(self._sizes)
+        self._buckets = buckets([*(int(np.prod(variable.shape)) for variable in self._variables), 2, 1, 2 * self._places])
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
         self._label_smoothing = label_smoothing
@@ -98,9 +96,7 @@ class TrainingStep:
         self._fed.assign(done)
 
     def _traced_step(self, step: tf.Tensor, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        vectors = self._slots.run(self._global_sums, batch, global_images, stop)
-        *parts, metrics, asked, fed = [part for bucket, vector in zip(self._buckets, vectors, strict=True) for part in tf.split(vector, self._sizes[bucket])]
-        gradients = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        *gradients, metrics, asked, fed = self._slots.run(self._global_sums, batch, global_images, stop)
         # Taken in every step, for less than a branch would cost: with one in it, TensorFlow runs the whole graph in a slower way.
         self._norm.assign(tf.where(step == self._watched, self._gradient_norm(gradients), self._norm))
         self._optimizer.apply(gradients, self._variables)
@@ -110,7 +106,7 @@ class TrainingStep:
         return asked[0]
 
     def _global_sums(self, batch: Batch, global_images: tf.Tensor, stop: tf.Tensor) -> list[tf.Tensor]:
-        """A flat vector for each bucket, summed over the slots: the gradient of the mean loss over the global batch, and what goes with it."""
+        """What is summed over the slots: the gradient of the mean loss over the global batch, and what goes with it."""
         values = [variable.value for variable in self._variables]
         # The image's own gradient is nobody's need, so only the weights are watched.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -127,9 +123,9 @@ class TrainingStep:
             objective = self._scaled(objective + penalty / self._slots.count)
         gradients = tape.gradient(objective, values)
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
-        pieces = [tf.reshape(tf.cast(gradient, self._dtype), [-1]) for gradient in gradients]
+        pieces = [tf.ensure_shape(tf.cast(gradient, self._dtype), value.shape) for gradient, value in zip(gradients, values, strict=True)]
         pieces += [tf.stack([tf.reduce_sum(losses), correct]), stop[None], self._own_fed(batch)]
-        return [self._slots.sum(tf.concat(pieces[bucket], 0)) for bucket in self._buckets]
+        return [summed for bucket in self._buckets for summed in self._slots.sums(pieces[bucket])]
 
     def _gradient_norm(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         norm = tf.linalg.global_norm(gradients)

@@ -25,6 +25,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 def configure(cores: int) -> None:
     """Sets threads and memory; to be called before anything else. TensorFlow only feeds, so it is to leave GPUs alone."""
     torch.set_num_threads(cores)
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+    tf.config.threading.set_inter_op_parallelism_threads(cores)
     tf.config.set_visible_devices([], "GPU")
     # Keras's operations on PyTorch take float64 for float32 (https://github.com/keras-team/keras/issues/23704).
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
