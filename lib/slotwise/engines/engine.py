@@ -129,6 +129,7 @@ class Engine:
     Args:
         slots: those that train together.
         forms: the classes of Keras layers that are swapped for training, and what for.
+        adam: Keras's Adam, or one with its variables and its formula.
         make_evaluator: from a model that gives logits and the slots; the evaluator takes this slot's batches (images, labels)
             together with the other slots' and gives None if no slot has any.
         all_reduce_seconds: of a model and the slots: median seconds of the sums of one training step.
@@ -137,6 +138,7 @@ class Engine:
 
     slots: Slots
     forms: Forms
+    adam: type[keras.optimizers.Adam]
     make_step: MakeStep
     make_evaluator: Callable[[keras.Model, Any], Evaluator]
     all_reduce_seconds: Callable[[keras.Model, Any], float]

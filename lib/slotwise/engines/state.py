@@ -21,7 +21,7 @@ class TrainingState:
         keras.utils.set_random_seed(job.settings.seed)
         self.plain = models.build(job.model, (*record.image_size, record.channels), len(record.classes), job.settings.model_parameters)
         self.model, self.context = training_copy(self.plain, engine.slots, engine.forms)
-        self.optimizer = _optimizer(job.settings)
+        self.optimizer = _optimizer(job.settings, engine)
         self.optimizer.build(self.model.trainable_variables)
         self._rate: float | None = None
 
@@ -48,9 +48,9 @@ class TrainingState:
             self.optimizer.learning_rate = self._rate = rate
 
 
-def _optimizer(settings: TrainSettings) -> keras.Optimizer:
+def _optimizer(settings: TrainSettings, engine: Engine) -> keras.Optimizer:
     if settings.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(settings.learning_rate, settings.momentum)
     else:
-        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        optimizer = engine.adam(settings.learning_rate)
     return keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer

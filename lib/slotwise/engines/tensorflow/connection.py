@@ -9,6 +9,7 @@ from slotwise.engines.tensorflow import collective
 from slotwise.engines.tensorflow.communication import all_reduce_seconds
 from slotwise.engines.tensorflow.evaluation import Evaluator, inference_seconds
 from slotwise.engines.tensorflow.layers import FORMS
+from slotwise.engines.tensorflow.optimizers import FusedAdam
 from slotwise.engines.tensorflow.step import TrainingStep
 
 is_lost_peer = collective.is_lost_peer
@@ -26,4 +27,4 @@ def configure(cores: int) -> None:
 
 def connect(timeout_seconds: int) -> Engine:
     """Joins the cluster that `TF_CONFIG` describes, within a time after which the process ends."""
-    return Engine(collective.connect(timeout_seconds), FORMS, TrainingStep, Evaluator, all_reduce_seconds, inference_seconds)
+    return Engine(collective.connect(timeout_seconds), FORMS, FusedAdam, TrainingStep, Evaluator, all_reduce_seconds, inference_seconds)

@@ -8,9 +8,13 @@ import keras
 import tensorflow as tf
 
 from slotwise.engines.engine import Forms
+from slotwise.engines.tensorflow.compiled import one_loop
 from slotwise.engines.tensorflow.normalisation import normalise, pooled
 from slotwise.engines.training_copy import HASH_MULTIPLIERS, Pooling, SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE
+
+# Values of one sample: a mask takes a dozen passes.
+_WORTH_COMPILING = 1 << 12
 
 
 def presence(context: SlotContext, dtype: tf.DType) -> tf.Tensor:
@@ -49,11 +53,22 @@ class SlotDropout(keras.layers.Dropout):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training or self.rate == 0:
             return inputs
-        kept = _keep_mask(self.context.keys, inputs.shape[1:], self.rate, self.number)
-        return inputs * (tf.cast(kept, inputs.dtype) * tf.constant(1.0 / (1.0 - self.rate), inputs.dtype))
+        keys = self.context.keys
+
+        def dropped(values: tf.Tensor) -> tf.Tensor:
+            return _drop(values, keys, self.rate, self.number)
+
+        # Linear, so the gradient goes through the same mask, which is sooner drawn again than kept.
+        return tf.custom_gradient(lambda values: (dropped(values), dropped))(inputs)
 
 
 FORMS: Forms = {keras.layers.BatchNormalization: SlotBatchNormalization, keras.layers.Dropout: SlotDropout}
+
+
+@one_loop(_WORTH_COMPILING)
+def _drop(x: tf.Tensor, keys: tf.Tensor, rate: float, layer: int) -> tf.Tensor:
+    """Values [b, ...] of samples with these keys [b], each 0 with probability `rate` and else so much larger that its mean stays."""
+    return x * (tf.cast(_keep_mask(keys, x.shape[1:], rate, layer), x.dtype) * tf.constant(1.0 / (1.0 - rate), x.dtype))
 
 
 def _keep_mask(keys: tf.Tensor, shape: tf.TensorShape, rate: float, layer: int) -> tf.Tensor:

@@ -12,12 +12,11 @@ works on a quarter of the values then, and the pooling itself does not wait for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
-from typing import Any
 
 import tensorflow as tf
 
 from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.compiled import compiled, is_worth_compiling, one_loop
 from slotwise.engines.training_copy import Pooling
 
 # Values of one sample: XLA takes a tenth of a second for a loop, which a small layer does not give back.
@@ -90,28 +89,6 @@ def _with_sign(x: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_any(sign < 0), lambda: x * tf.cast(sign, x.dtype), lambda: x)
 
 
-def _is_worth_compiling(x: tf.Tensor) -> bool:
-    """Whether XLA is to compile what passes over `x`: where it is large, on CPUs, for on GPUs it wants NVIDIA's compiler at hand, which
-    TensorFlow does not bring.
-    """
-    return (x.shape[1:].num_elements() or 0) >= _WORTH_COMPILING and not tf.config.list_physical_devices("GPU")
-
-
-@cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return tf.function(function, jit_compile=True, autograph=False)
-
-
-def _one_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Has XLA compile a function where that is worth it for its first argument."""
-
-    @wraps(function)
-    def choose(x: tf.Tensor, *others: tf.Tensor) -> Any:
-        return (_compiled(function) if _is_worth_compiling(x) else function)(x, *others)
-
-    return choose
-
-
 def _in_rows(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """[rows, width, channels]: sums over the first axis are quick, and short enough to round little."""
     width = x.shape[-2] if x.shape.rank > 2 else 1
@@ -123,7 +100,7 @@ Terms = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 def _two_sums(terms: Terms, near: tf.Tensor, *images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Sums, [channels], of two terms that are functions of images [samples, ..., channels] and of `near` [channels]."""
-    sums = _compiled(_sums_in_blocks) if _is_worth_compiling(images[0]) else _sums_of_rows
+    sums = compiled(_sums_in_blocks) if is_worth_compiling(images[0], _WORTH_COMPILING) else _sums_of_rows
     # A tape would have a loop keep all its values; the gradient here is written out.
     first, second = sums(terms, *(tf.stop_gradient(value) for value in (near, *images)))
     return tf.reduce_sum(first, 0), tf.reduce_sum(second, 0)
@@ -180,12 +157,12 @@ def _gradient_terms(upstream: tf.Tensor, x: tf.Tensor, mean: tf.Tensor) -> tuple
     return upstream, upstream * (x - mean)
 
 
-@_one_loop
+@one_loop(_WORTH_COMPILING)
 def _linear(x: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.cast(x, slope.dtype) * slope + offset, x.dtype)
 
 
-@_one_loop
+@one_loop(_WORTH_COMPILING)
 def _input_gradient(upstream: tf.Tensor, x: tf.Tensor, scale: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.cast(upstream, scale.dtype) * scale + tf.cast(x, scale.dtype) * slope + offset, x.dtype)
 

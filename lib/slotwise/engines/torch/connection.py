@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
+import keras
 import tensorflow as tf
 import torch
 from keras.src.backend.common import dtypes
@@ -44,4 +45,4 @@ def _keep_memory() -> None:
 
 def connect(timeout_seconds: int) -> Engine:
     """Joins the slots that TorchDistributor's variables describe, within a time after which the process ends."""
-    return Engine(collective.connect(timeout_seconds), FORMS, TrainingStep, Evaluator, all_reduce_seconds, inference_seconds)
+    return Engine(collective.connect(timeout_seconds), FORMS, keras.optimizers.Adam, TrainingStep, Evaluator, all_reduce_seconds, inference_seconds)
