@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -16,8 +16,9 @@ from slotwise import models
 from slotwise.engines.engine import CONFUSION_CLASSES
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.evaluation import Evaluator
-from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout
+from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout, _keep_mask
 from slotwise.engines.tensorflow.normalisation import block_shape
+from slotwise.engines.tensorflow.optimizers import FusedAdam
 from slotwise.engines.tensorflow.step import TrainingStep, buckets
 from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
@@ -310,9 +311,9 @@ def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:
     summed = []
 
     class Recorded(Slots):
-        def sum(self, value: tf.Tensor) -> tf.Tensor:
-            summed.append(value.shape[0])
-            return value
+        def sums(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            summed.append(sum(value.shape.num_elements() for value in values))
+            return list(values)
 
     model = keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dense(600), layers.Dense(2, activation="softmax")])
     slots = Recorded(0, 1, tf.distribute.get_strategy())
@@ -322,6 +323,42 @@ def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:
     step = TrainingStep(copy, context, optimizer, slots, class_weights=None, label_smoothing=0.0, epoch_shape=(3, 8))
     step(0, Batch(drawn(8, 4), tf.zeros([8], tf.int64), some_keys(8), tf.zeros([8, 2], tf.int64)), 8, stop=False)
     assert summed == [4 * 500 + 500, 500 * 600 + 600 + 600 * 2 + 2 + 2 + 1 + 2 * 8]
+
+
+def test_adam_in_one_operation_is_keras_own() -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape) for shape in ((3, 5), (7,), ())]
+    found = []
+    for kind in (keras.optimizers.Adam, FusedAdam):
+        variables = [keras.Variable(value, dtype="float64") for value in start]
+        optimizer = kind(0.01)
+        optimizer.build(variables)
+        draws = np.random.default_rng(1)
+        for number in range(20):
+            optimizer.learning_rate = 0.01 / (number + 1)
+            optimizer.apply([tf.constant(draws.normal(size=value.shape)) for value in start], variables)
+        found.append([np.array(variable) for variable in [*variables, *optimizer.variables]])
+    for expected, actual in zip(*found, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-12)
+    assert all(np.abs(value - first).max() > 1e-3 for value, first in zip(found[1], start, strict=False))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (32, 32, 8)], ids=["as it is", "compiled"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_dropout_gives_the_gradient_the_mask_of_the_values(shape: tuple[int, ...], dtype: str) -> None:
+    layer = FORMS[keras.layers.Dropout](0.25, dtype=dtype)
+    layer.context, layer.number = SlotContext(ALONE), 3
+    keys = some_keys(6)
+    with layer.context.samples(keys):
+        ones = tf.ones([6, *shape], dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(ones)
+            outputs = layer(ones, training=True)
+        gradient = tape.gradient(outputs, ones)
+    kept = _keep_mask(keys, tf.TensorShape(shape), 0.25, 3)
+    np.testing.assert_array_equal(outputs != 0, kept)
+    np.testing.assert_array_equal(gradient, outputs)
+    assert 0.5 < float(tf.reduce_mean(tf.cast(kept, tf.float32))) < 1
 
 
 def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:

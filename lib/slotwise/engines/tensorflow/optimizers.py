@@ -18,9 +18,10 @@ class FusedAdam(keras.optimizers.Adam):
         dtype = variable.dtype
         place = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, dtype)
-        first, second = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        # As Keras does it: a Python number becomes a float32 before it is one of the variable's dtype.
+        first, second = (tf.pow(keras.ops.cast(beta, dtype.name), step) for beta in (self.beta_1, self.beta_2))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=self._momentums[place].value.handle, v=self._velocities[place].value.handle,
-            beta1_power=tf.pow(first, step), beta2_power=tf.pow(second, step), lr=tf.cast(learning_rate, dtype),
-            beta1=first, beta2=second, epsilon=tf.constant(self.epsilon, dtype), grad=tf.cast(gradient, dtype),
+            beta1_power=first, beta2_power=second, lr=tf.cast(learning_rate, dtype),
+            beta1=tf.constant(self.beta_1, dtype), beta2=tf.constant(self.beta_2, dtype), epsilon=tf.constant(self.epsilon, dtype), grad=tf.cast(gradient, dtype),
         )  # fmt: skip
