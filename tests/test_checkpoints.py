@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_the_last_two_and_their_best_are_kept(tmp_path: Path) -> None:
     assert best is not None
     np.testing.assert_array_equal(best[0], checkpoint(2, 2).weights[0])
     assert checkpoints.best_weights(3) is None
+
+
+def test_the_best_weights_take_their_own_bytes_alone(tmp_path: Path) -> None:
+    weight = np.ones(1000, np.float32)
+    moments = [np.ones(1000, np.float32), np.ones(1000, np.float32)]
+    Checkpoints(tmp_path.as_uri()).save(replace(checkpoint(1, 1), weights=[weight], optimizer=moments))
+    sizes = {name: (tmp_path / name).stat().st_size for name in names(tmp_path)}
+    assert sizes["best-00001.npz"] < 2 * weight.nbytes < 3 * weight.nbytes < sizes["epoch-00001-step-00000000.npz"]
 
 
 @pytest.mark.parametrize("bests", [(1, 2, 3), (1, 1, 3), (1, 1, 1), (1, 2, 2)])

@@ -255,7 +255,7 @@ def read_bytes(uri: str) -> bytes:
         raise DataError(f"{uri} does not exist") from error
 
 
-def write_bytes(uri: str, content: bytes) -> None:
+def write_bytes(uri: str, content: bytes | memoryview) -> None:
     """Writes a whole file under a temporary name, whose size is checked, then renames it into place."""
     _write(uri, lambda target: target.write(content), len(content))
 

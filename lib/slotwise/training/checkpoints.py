@@ -7,7 +7,7 @@ import json
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tokenize import TokenError
 from typing import Any
 
@@ -92,7 +92,7 @@ class Checkpoints:
         """Writes a checkpoint, as the best too if its epoch has just ended as such; then drops what is no longer needed."""
         progress = checkpoint.progress
         if progress.best_epoch == len(progress.history) and progress.step == 0:
-            self._write(_best(progress.best_epoch), checkpoint)
+            self._write(_best(progress.best_epoch), replace(checkpoint, optimizer=[]))  # nobody trains on from there
         self._write(_name(progress.position), checkpoint)
         names = self._names()
         # An earlier checkpoint is of use only with the best weights of its own time.
@@ -124,7 +124,7 @@ class Checkpoints:
         arrays["progress"] = np.frombuffer(checkpoint.progress.model_dump_json().encode(), np.uint8)
         file = io.BytesIO()
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        storage.write_bytes(storage.join(self._directory, name), file.getvalue())
+        storage.write_bytes(storage.join(self._directory, name), file.getbuffer())
 
     def _read(self, name: str) -> Checkpoint | None:
         uri = storage.join(self._directory, name)
