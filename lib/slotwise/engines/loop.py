@@ -15,6 +15,7 @@ from slotwise.contracts import dataset as datasets
 from slotwise.contracts.job import TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import EpochRecord, Position
+from slotwise.engines import arithmetic
 from slotwise.engines.agreement import check_equal_start, check_equal_weights
 from slotwise.engines.engine import Engine, Evaluation
 from slotwise.engines.state import TrainingState
@@ -91,6 +92,7 @@ class _Training:
 
     def run(self) -> TrainingResult:
         self._write_ids()
+        self._judge_precision()
         progress = self._start()
         self.laps.lap("model")
         batches = self._batches_from(progress)
@@ -118,6 +120,12 @@ class _Training:
             began=self.laps.began,
             starting=self.laps.seconds,
         )
+
+    def _judge_precision(self) -> None:
+        """Says so where 16-bit arithmetic is no gain."""
+        dtype = self.settings.precision.removeprefix("mixed_")
+        if self.slots.is_chief and dtype != self.settings.precision and (advice := arithmetic.advice(dtype, arithmetic.speed(dtype))):
+            print(advice, flush=True)
 
     def _write_ids(self) -> None:
         """The ids of this slot's samples, for the audit."""
