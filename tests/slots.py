@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import preloaded
 from slotwise.contracts.job import SlotExit, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.engines import worker
+from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 from slotwise.training.checkpoints import Arrays, Checkpoints, weight_difference
 
@@ -138,8 +138,4 @@ def _environment(addresses: list[str], slot: int) -> dict[str, str]:
 
 
 def _free_addresses(count: int) -> list[str]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    return [f"127.0.0.1:{free_port()}" for _ in range(count)]

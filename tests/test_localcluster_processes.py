@@ -105,6 +105,12 @@ def test_a_server_that_never_answers_is_not_waited_for_longer_than_said(tmp_path
     daemon.stop()
 
 
+def test_free_ports_differ_and_no_outgoing_connection_takes_them_first() -> None:
+    ports = [processes.free_port() for _ in range(200)]
+    assert len(set(ports)) == 200
+    assert all(1024 <= port < 30_000 for port in ports)  # Linux lends those from 32,768 on, Kubernetes those from 30,000 on
+
+
 def test_taken_ports_are_replaced_and_only_those() -> None:
     import socket
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +24,11 @@ from slotwise.errors import SlotwiseError
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 15
 _TAIL_LINES = 25
+
+# A system lends its own ports, from 32,768 on, to outgoing connections: one of those may be gone before a server takes it. Those from 30,000 on
+# are Kubernetes's. Each process begins elsewhere.
+_FIRST = random.SystemRandom().randrange(10_000)
+_PORTS = itertools.cycle(20_000 + (_FIRST + number) % 10_000 for number in range(10_000))
 
 
 class DaemonFailed(SlotwiseError):
@@ -169,10 +176,8 @@ def _command_line(pid: int) -> str:
 
 
 def free_port() -> int:
-    """A port of this machine's loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine's loopback address that nobody listens on now, another one in each call."""
+    return next(port for port in _PORTS if is_free(port))
 
 
 def is_free(port: int) -> bool:
