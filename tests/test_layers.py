@@ -69,7 +69,7 @@ def assert_alike(all_expected: list[tf.Tensor], all_found: list[tf.Tensor], tole
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "epsilon": 1e-2}, {"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
-@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8), (3, 61, 61, 9), (3, 16, 16, 32), (3, 8192)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (12, 7), (1, 4), (3, 64, 64, 8), (3, 61, 61, 9), (3, 16, 16, 64), (3, 16384)], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], options: dict[str, object]) -> None:
     x, upstream = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype, seed=4)

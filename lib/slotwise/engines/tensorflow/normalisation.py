@@ -19,8 +19,9 @@ from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.compiled import compiled, is_worth_compiling, one_loop
 from slotwise.engines.training_copy import Pooling
 
-# Values of one sample: XLA takes a tenth of a second for a loop, which layers of this size give back in some hundred steps.
-_WORTH_COMPILING = 1 << 13
+# Values of one sample: XLA takes a tenth of a second for a loop, which layers of this size give back in some hundred steps; half of it
+# would gain a small model 4 % more, and cost the start of a large one half a second for nothing.
+_WORTH_COMPILING = 1 << 14
 
 # Rows that are added up in one turn of a loop: from 16 on the loop's code is twice as fast, and it grows with them. A block of half a
 # megabyte in single precision stays in the cache from the one sum to the other, and a turn costs too much for a tiny one.
