@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from job_runs import TRAIN, tiny_dataset
 from slotwise import storage
 from slotwise.contracts import run as runs
 from slotwise.errors import UsageError
+from slotwise.localcluster.processes import free_port
 from slotwise.pipelines import train
 from slotwise.settings.train import TrainSettings
 from slotwise.tracking import sending
@@ -105,9 +105,7 @@ def _check(address: str, run: str) -> None:
 @pytest.mark.timeout(600)
 def test_a_server_killed_in_mid_run_costs_nothing(tmp_path: Path, spark_submit: SparkSubmit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     dataset, run = tiny_dataset(tmp_path / "tiny"), tmp_path / "run"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     flags = ["--dataset", dataset, "--run", str(run), "--model", "simple", "--epochs", "2", "--batch-size", "16", "--mlflow-experiment", "tries"]
     with server(tmp_path / "server", port) as process:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import keras
+
+from slotwise.engines.timing import median_seconds
 
 _SIDE, _TURNS = 512, 5
 
@@ -30,9 +30,5 @@ def advice(dtype: str, speed: float) -> str | None:
 
 def _seconds(dtype: str) -> float:
     matrix = keras.ops.ones((_SIDE, _SIDE), dtype)
-    found = []
-    for _ in range(1 + _TURNS):
-        began = time.perf_counter()
-        float(keras.ops.cast(keras.ops.matmul(matrix, matrix)[0, 0], "float32"))  # waits for a GPU too
-        found.append(time.perf_counter() - began)
-    return min(found[1:])
+    # A number taken out waits for a GPU too.
+    return median_seconds(lambda: float(keras.ops.cast(keras.ops.matmul(matrix, matrix)[0, 0], "float32")), _TURNS)
