@@ -9,6 +9,8 @@ from pyspark.sql import SparkSession
 
 from hostile_tables import Hostile, hostile_tables
 from slotwise.errors import DataError, UsageError
+from slotwise.pipelines import prepare
+from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import tables
 
 TABLES = hostile_tables()
@@ -31,6 +33,8 @@ def test_tables_that_are_none_are_refused_before_spark_does_anything(tmp_path: P
 @pytest.mark.parametrize("table", [table for table in TABLES if table.rows is None and not table.before], ids=lambda table: table.name)
 def test_tables_that_begin_well_are_refused_as_a_whole(spark: SparkSession, table: Hostile, tmp_path: Path) -> None:
     (tmp_path / table.name).write_bytes(table.data)
+    uri = (tmp_path / table.name).as_uri()
+    settings = PrepareSettings(source="covers", input=uri, dataset=(tmp_path / "dataset").as_uri())
     with pytest.raises(DataError, match="cannot be read as CSV") as failure:
-        tables.read(spark, (tmp_path / table.name).as_uri(), WANTED)
+        prepare.choose(spark, settings, (tmp_path / "scratch").as_uri())
     assert str(failure.value).isprintable()

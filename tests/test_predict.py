@@ -161,6 +161,12 @@ def test_a_table_of_urls_keeps_every_row(place: Path, tmp_path: Path, spark: Spa
     check_rows([named.by_id["one"], named.by_id["again"]], by_plain_keras(place / "colour", [image, image]), top_k=1)
 
 
+def test_a_damaged_table_is_said_to_be_one(place: Path, tmp_path: Path, spark: SparkSession) -> None:
+    (tmp_path / "books.csv").write_text('title,cover\n"never closed' + "x" * 1_200_000)
+    with pytest.raises(DataError, match=r"books\.csv cannot be read as CSV"):
+        run_job(spark, place, tmp_path / "out", "--input", str(tmp_path / "books.csv"), "--url-column", "cover")
+
+
 def test_a_data_frame_of_bytes_keeps_rows_and_columns(place: Path, spark: SparkSession) -> None:
     files = [draw(number, number % 4, (20, 20)) for number in range(70)]
     bad = {70: (None, "missing-image"), 71: (b"nothing", "not-an-image"), 72: (draw(1, 1, (300, 300)), "too-large")}

@@ -22,7 +22,7 @@ from datasets import write_fashion, write_idx
 from slotwise.contracts.catalogue import CATALOGUE_SCHEMA, Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.sources import catalogue_of
+from slotwise.sources import catalogue_of, reading_input
 from slotwise.sources.cifar10 import CLASSES
 from slotwise.sources.demo.books import write_catalogue
 from slotwise.sources.fashion_mnist import CLASSES as FASHION
@@ -156,8 +156,9 @@ def test_covers_says_what_is_wrong_with_the_input(spark: SparkSession, tmp_path:
     path = tmp_path / "table.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(error, match=says):
-        read(spark, "covers", path, **changes)
+    settings = PrepareSettings(source="covers", input=str(path), **changes).resolved()
+    with pytest.raises(error, match=says), reading_input(settings):
+        catalogue_of("covers")(spark, settings).collect()
 
 
 def test_covers_refuses_tables_with_different_headers_damaged_gzip_and_empty_directories(spark: SparkSession, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def predict(spark: SparkSession, job: PredictJob) -> Predicted:
     written = storage.join(scratch, "predictions")  # Spark's readers take the temporary name itself for hidden
     try:
         with session.settings(spark, _READING_PARQUET if job.kind == "parquet" else {}), failed_tasks_unsaid(spark):
-            with session.phase(spark, "look at the input"):
+            with session.phase(spark, "look at the input"), unlabelled.reading_input(job.settings, job.kind):
                 given = unlabelled.read(spark, job.settings, job.kind)
                 number = given.rows.select("id").count()
             if not number:

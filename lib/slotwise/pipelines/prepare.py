@@ -134,8 +134,12 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
 
     Args:
         scratch: URI of a directory for what is kept meanwhile.
+
+    Raises:
+        UsageError: the input is not what the source needs.
+        DataError: it cannot be read.
     """
-    with session.phase(spark, "read catalogue"):
+    with session.phase(spark, "read catalogue"), sources.reading_input(settings):
         source = sources.catalogue_of(settings.source)(spark, settings)
         if not settings.keep_splits:
             source = source.withColumn("split", F.lit(None).cast("string"))
@@ -143,7 +147,7 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
         classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
         rows = narrow(rows, classes)
-        given = given_splits(rows)
+        given = given_splits(rows) if settings.keep_splits else []
         chosen = candidates(rows, per_class=settings.per_class, reserve=settings.reserve, percents=settings.split, seed=settings.seed, given=given)
         numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
         rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)

@@ -18,7 +18,7 @@ from slotwise.contracts.catalogue import Status
 from slotwise.errors import DataError, UsageError
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.numbering import numbered, placed
-from slotwise.sources.reading import READ_ERRORS, cause_of
+from slotwise.sources.reading import PARQUET, READ_ERRORS, unreadable
 from slotwise.sources.rows import bytes_column, class_name, png, with_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -57,7 +57,7 @@ def _from_parquet(spark: SparkSession, uri: str) -> DataFrame:
     try:
         rows = numbered(spark, rows)
     except READ_ERRORS as error:
-        raise _unreadable(uri, error) from error
+        raise unreadable(uri, PARQUET, error) from error
     split = F.coalesce("_split", _split_of_file(F.col("file")))
     stem = F.regexp_replace("file", r"\.parquet$", "")
     number = F.concat_ws("/", F.coalesce(split, F.lit("all")), stem, F.col("place").cast("string"))
@@ -82,11 +82,7 @@ def _table(spark: SparkSession, uri: str) -> DataFrame:
     except READ_ERRORS as error:
         if isinstance(error, PySparkException) and error.getCondition() == "UNABLE_TO_INFER_SCHEMA":
             raise UsageError("The --input of source cifar10 holds neither Parquet nor binary batches", received=uri, accepted=_ACCEPTED) from error
-        raise _unreadable(uri, error) from error
-
-
-def _unreadable(uri: str, error: Exception) -> DataError:
-    return DataError(f"{uri} cannot be read as Parquet: {cause_of(error)}")
+        raise unreadable(uri, PARQUET, error) from error
 
 
 def _image_column(uri: str, table: DataFrame) -> Column:

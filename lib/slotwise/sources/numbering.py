@@ -25,7 +25,8 @@ def placed(rows: DataFrame) -> DataFrame:
 def numbered(spark: SparkSession, rows: DataFrame) -> DataFrame:
     """Replaces what `placed` added by `row`, the number of the row over all files by name, and `place`, that in its file; `file` is its name.
 
-    Counts the rows of each block of input once; only these counts come to the driver.
+    Counts the rows of each block of input once; only these counts come to the driver. Where one task reads the one file,
+    `numbered_already` does the same without counting.
     """
     blocks = rows.groupBy(_FILE, _START).agg(F.count(F.lit(1)).alias("rows"), F.min(_PLACE).alias("first")).collect()
     offsets, row, in_file, file = [], 0, 0, ""
@@ -35,10 +36,14 @@ def numbered(spark: SparkSession, rows: DataFrame) -> DataFrame:
         offsets.append((block[_FILE], block[_START], row - block["first"], in_file - block["first"]))
         row, in_file = row + block["rows"], in_file + block["rows"]
     table = spark.createDataFrame(offsets, f"{_FILE} string, {_START} long, to_row long, to_place long")
-    return (
-        rows.join(F.broadcast(table), [_FILE, _START])
-        .withColumn("row", F.col(_PLACE) + F.col("to_row"))
-        .withColumn("place", F.col(_PLACE) + F.col("to_place"))
-        .withColumn("file", F.element_at(F.split(_FILE, "/"), -1))
-        .drop(_FILE, _START, _PLACE, "to_row", "to_place")
-    )
+    shifted = rows.join(F.broadcast(table), [_FILE, _START]).withColumn("row", F.col(_PLACE) + F.col("to_row"))
+    return _named(shifted.withColumn("place", F.col(_PLACE) + F.col("to_place"))).drop("to_row", "to_place")
+
+
+def numbered_already(rows: DataFrame) -> DataFrame:
+    """As `numbered`, of rows that one task reads from one file: Spark's growing numbers begin with 0 then, and leave none out."""
+    return _named(rows.withColumn("row", F.col(_PLACE)).withColumn("place", F.col(_PLACE)))
+
+
+def _named(rows: DataFrame) -> DataFrame:
+    return rows.withColumn("file", F.element_at(F.split(_FILE, "/"), -1)).drop(_FILE, _START, _PLACE)

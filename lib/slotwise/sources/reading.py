@@ -1,13 +1,35 @@
-"""What Spark's readers raise for an input that cannot be read, and the line in it that says why."""
+"""What Spark's readers raise for an input that cannot be read, in our words."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from slotwise.errors import DataError
 from slotwise.texts import printable
 
 READ_ERRORS = (PySparkException, Py4JError)
+CSV, PARQUET = "CSV with quoted fields", "Parquet"
+# Spark's name for it (https://spark.apache.org/docs/latest/sql-error-conditions.html), wherever in the causes it stands.
+_FAILED = "[FAILED_READ_FILE"
+
+
+@contextmanager
+def reading(uri: str, form: str) -> Iterator[None]:
+    """Makes a DataError of what Spark raises inside where a file at `uri` is not of the form; other errors pass."""
+    try:
+        yield
+    except READ_ERRORS as error:
+        if _FAILED not in str(error):
+            raise
+        raise unreadable(uri, form, error) from error
+
+
+def unreadable(uri: str, form: str, error: Exception) -> DataError:
+    return DataError(f"{uri} cannot be read as {form}: {cause_of(error)}")
 
 
 def cause_of(error: Exception) -> str:

@@ -16,8 +16,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from slotwise import storage
 from slotwise.errors import DataError, UsageError
-from slotwise.sources.numbering import numbered, placed
-from slotwise.sources.reading import READ_ERRORS, cause_of
+from slotwise.sources.numbering import numbered, numbered_already, placed
+from slotwise.sources.reading import CSV, READ_ERRORS, unreadable
 from slotwise.texts import printable
 
 ENDINGS = (".csv", ".csv.gz")
@@ -38,19 +38,22 @@ def read(spark: SparkSession, uri: str, wanted: Mapping[str, tuple[str, str]]) -
 
     Returns:
         the columns; `corrupt`, whether the row had another number of cells than the header; `row`, its number from 0 over all
-        files by name; `place`, that in its file; `file`, that file's name.
+        files by name; `place`, that in its file; `file`, that file's name. A single file is read when the rows are.
 
     Raises:
         UsageError: there is no such table, or it lacks a column.
-        DataError: it cannot be read as CSV.
+        DataError: it is no text, or one of several files cannot be read as CSV.
     """
     files = _files(uri)
     columns = columns_of(files, wanted)
     rows = _read(spark, files, columns, {name: column for name, (_, column) in wanted.items()})
+    if len(files) == 1:
+        return numbered_already(rows)
     try:
-        return numbered(spark, rows)
+        # Their rows are counted first, and parsed but once.
+        return numbered(spark, rows.persist(StorageLevel.MEMORY_AND_DISK))
     except READ_ERRORS as error:
-        raise _unreadable(uri, error) from error
+        raise unreadable(uri, CSV, error) from error
 
 
 def _files(uri: str) -> list[str]:
@@ -85,13 +88,13 @@ def _header(file: str) -> list[str]:
         if file.lower().endswith(".gz"):
             start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, _LONGEST_HEADER)
     except (OSError, zlib.error) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, CSV, error) from error
     text = start.decode("utf-8", errors="replace").removeprefix("\ufeff")
     lines = io.StringIO(text, newline=None)
     try:
         first = next((row for row in csv.reader(lines) if len(row) > 1 or "".join(row).strip()), None)
     except csv.Error as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, CSV, error) from error
     if first is None:
         raise DataError(f"{file} is empty: not even a header is there")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or any("\0" in name for name in first):
@@ -101,12 +104,8 @@ def _header(file: str) -> list[str]:
     return first
 
 
-def _unreadable(uri: str, error: Exception) -> DataError:
-    return DataError(f"{uri} cannot be read as CSV with quoted fields: {cause_of(error)}")
-
-
 def _read(spark: SparkSession, files: list[str], columns: list[str], wanted: Mapping[str, str]) -> DataFrame:
-    """The wanted columns and `corrupt` of each row, kept so that the table is parsed once.
+    """The wanted columns and `corrupt` of each row.
 
     Line breaks in quoted fields are legal in CSV, and whether a file has any is only known at its end. A reader that splits
     the file would break such rows without a word, so each file is parsed by one task. It is the only step that is not
@@ -116,9 +115,10 @@ def _read(spark: SparkSession, files: list[str], columns: list[str], wanted: Map
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
     paths = [storage.for_spark(file, pattern=True) for file in files]
     table = placed(spark.read.csv(paths, schema=schema, header=True, mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, **_CSV))
-    chosen = [trimmed(F.col(names[columns.index(column)])).alias(name) for name, column in wanted.items()]
-    narrow = table.select(*chosen, F.col(_CORRUPT).isNotNull().alias("corrupt"), *table.columns[-3:])
-    return narrow.repartition(spark.sparkContext.defaultParallelism * 2).persist(StorageLevel.MEMORY_AND_DISK)
+    chosen = {name: F.col(names[columns.index(column)]) for name, column in wanted.items()}
+    narrow = table.select(*(text.alias(name) for name, text in chosen.items()), F.col(_CORRUPT).isNotNull().alias("corrupt"), *table.columns[-3:])
+    spread = narrow.repartition(spark.sparkContext.defaultParallelism * 2)
+    return spread.select(*(trimmed(F.col(name)).alias(name) for name in chosen), *spread.columns[len(chosen) :])
 
 
 def trimmed(text: Column) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,17 +13,20 @@ from pyspark.sql import functions as F
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import INPUT_SCHEMA, ImageSource
-from slotwise.errors import DataError, UsageError
+from slotwise.errors import UsageError
 from slotwise.formats.ddl import arrow_schema, columns_of
 from slotwise.settings.predict import FrameSettings, InputKind, PredictSettings
 from slotwise.sources import layout, tables
 from slotwise.sources.folder import is_visible_image
-from slotwise.sources.reading import READ_ERRORS, cause_of
+from slotwise.sources.reading import CSV, PARQUET, READ_ERRORS, reading, unreadable
 from slotwise.sources.rows import bytes_column
 
 ENDINGS: dict[InputKind, tuple[str, ...]] = {"images": tuple(f".{ending}" for ending in layout.ENDINGS), "parquet": (".parquet",), "csv": tables.ENDINGS}
 _ACCEPTED = f"files of {', '.join(ending for endings in ENDINGS.values() for ending in endings)}, or a directory of them"
 _KEYS = ("id", "path")
+
+
+_FORMS: dict[InputKind, str] = {"parquet": PARQUET, "csv": CSV}
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ def read(spark: SparkSession, settings: PredictSettings, kind: InputKind) -> Unl
     return _from_parquet(spark, settings) if kind == "parquet" else Unlabelled(_from_csv(spark, settings), "urls")
 
 
+def reading_input(settings: PredictSettings, kind: InputKind) -> AbstractContextManager[None]:
+    """For the first use of the rows: a DataError where the input turns out to be damaged."""
+    return reading(str(settings.input), _FORMS[kind]) if kind in _FORMS else nullcontext()
+
+
 def images_of(frame: DataFrame, settings: FrameSettings) -> tuple[Column, ImageSource]:
     """The column of a DataFrame's image files as bytes or of URLs, and which it is.
 
@@ -118,7 +127,7 @@ def _from_parquet(spark: SparkSession, settings: PredictSettings) -> Unlabelled:
     except READ_ERRORS as error:
         if isinstance(error, PySparkException) and error.getCondition() == "UNABLE_TO_INFER_SCHEMA":
             raise UsageError("The input holds no Parquet", received=f"--input {uri}", accepted=_ACCEPTED) from error
-        raise DataError(f"{uri} cannot be read as Parquet: {cause_of(error)}") from error
+        raise unreadable(uri, PARQUET, error) from error
     image = bytes_column(table)
     place = F.concat(F.col("_metadata.file_name"), F.lit("#"), F.col("_metadata.row_index").cast("string"))
     if image is None and settings.url_column not in table.columns:
