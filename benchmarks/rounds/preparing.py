@@ -1,6 +1,6 @@
 """prepare against img2dataset: the same table of URLs, the same server, the same output size, each a whole job by spark-submit.
 
-prepare also describes, splits, balances and shuffles what it fetches. The server is nginx, which is faster than either.
+prepare fetches them all (its 2,200 per class are more than there are), and also describes, splits, balances and shuffles them. The server is nginx, which is faster than either.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _contestants() -> Iterator[Contestants]:
 
             flags = [
                 "--source", "covers", "--input", str(table), "--dataset", str(root / "dataset"), "--cache", str(root / "cache"), "--image-size", f"{_SIZE}x{_SIZE}",
-                "--classes", str(_CLASSES), "--per-class", str(_IMAGES // _CLASSES), "--reserve", "0", "--per-host", "64", "--allow-addresses", "127.0.0.0/8", "--overwrite",
+                "--classes", str(_CLASSES), "--per-host", "64", "--allow-addresses", "127.0.0.0/8", "--overwrite",
             ]  # fmt: skip
             yield {
                 "prepare": rate("prepare", *command_of("jobs/prepare.py", *flags, master=_MASTER)),
