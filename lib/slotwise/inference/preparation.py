@@ -12,7 +12,7 @@ import urllib3
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import ImageSource
-from slotwise.download.fetch import FetchOptions, fetch, host_of, pool_manager
+from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of, pool_manager
 from slotwise.download.polite import map_politely
 from slotwise.errors import DataError
 from slotwise.imaging import ImageFailure, normalised_jpeg
@@ -52,17 +52,21 @@ class Preparation:
             yield from (self._from_file(row, content) for row, content in found)
             return
         pool = pool_manager(self.threads, self.options.allowed)
-        results = map_politely(partial(self._from_url, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
-        yield from (prepared for _, prepared in results)
+        # The threads wait for servers and the task decodes: it has one core, on which many that decode are in each other's way.
+        results = map_politely(partial(self._fetch, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
+        yield from (self._from_url(row, fetched) for row, fetched in results)
         pool.clear()
 
     def _host(self, row: dict[str, Any]) -> str:
         return host_of(self.options.mirrored(row["url"] or ""))
 
-    def _from_url(self, pool: urllib3.PoolManager, row: dict[str, Any]) -> Prepared:
-        if row["status"]:
+    def _fetch(self, pool: urllib3.PoolManager, row: dict[str, Any]) -> Fetched | None:
+        """None for a row that has its end already."""
+        return None if row["status"] else fetch(pool, row["url"], self.options)
+
+    def _from_url(self, row: dict[str, Any], fetched: Fetched | None) -> Prepared:
+        if fetched is None:
             return Prepared(row["id"], None, row["status"], row["error"])
-        fetched = fetch(pool, row["url"], self.options)
         if fetched.status is not None:
             return Prepared(row["id"], None, fetched.status.value, fetched.error)
         return self._from_bytes({**row, "image": fetched.body})
