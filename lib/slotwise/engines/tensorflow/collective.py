@@ -108,7 +108,11 @@ class Slots:
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""
-        summed: tf.Tensor = self._traced_sum(value)
+        kind = tf.TensorSpec(value.shape, value.dtype)
+        if kind not in self._traced_sums:
+            # Traced by being called, with one shape after the other, it would make TensorFlow warn of that.
+            self._traced_sums[kind] = tf.function(lambda own: self.run(self.sum, own), autograph=False).get_concrete_function(kind)
+        summed: tf.Tensor = self._traced_sums[kind](value)
         return summed
 
     def total(self, numbers: Sequence[float]) -> list[float]:
@@ -135,8 +139,8 @@ class Slots:
             return [tf.Variable(0.0, trainable=False)]
 
     @cached_property
-    def _traced_sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return tf.function(lambda value: self.run(self.sum, value), autograph=False)
+    def _traced_sums(self) -> dict[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
+        return {}
 
 
 def addresses() -> tuple[list[str], int]:
