@@ -24,7 +24,7 @@ def catalogue(spark: SparkSession, settings: PrepareSettings) -> DataFrame:
 
     Raises:
         UsageError: there is no such table, or it lacks the columns that the settings name.
-        DataError: it cannot be read as CSV.
+        DataError: it is no text, or one of several files cannot be read as CSV.
     """
     wanted = {"category": ("--category-column", settings.category_column), "url": ("--url-column", settings.url_column)}
     return _judged(tables.read(spark, str(settings.input), wanted))
