@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -31,5 +31,4 @@ def catalogue_of(source: str) -> Catalogue:
 
 def reading_input(settings: PrepareSettings) -> AbstractContextManager[None]:
     """For the first use of a catalogue's rows: a DataError where the input turns out to be damaged."""
-    form = _FORMS.get(settings.source)
-    return reading(str(settings.input), form) if form else nullcontext()
+    return reading(str(settings.input), _FORMS.get(settings.source))

@@ -18,12 +18,12 @@ _FAILED = "[FAILED_READ_FILE"
 
 
 @contextmanager
-def reading(uri: str, form: str) -> Iterator[None]:
-    """Makes a DataError of what Spark raises inside where a file at `uri` is not of the form; other errors pass."""
+def reading(uri: str, form: str | None) -> Iterator[None]:
+    """Makes a DataError of what Spark raises inside where a file at `uri` is not of the form; other errors pass, and all where it reads none."""
     try:
         yield
     except READ_ERRORS as error:
-        if _FAILED not in str(error):
+        if form is None or _FAILED not in str(error):
             raise
         raise unreadable(uri, form, error) from error
 

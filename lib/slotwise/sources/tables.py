@@ -115,10 +115,9 @@ def _read(spark: SparkSession, files: list[str], columns: list[str], wanted: Map
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
     paths = [storage.for_spark(file, pattern=True) for file in files]
     table = placed(spark.read.csv(paths, schema=schema, header=True, mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, **_CSV))
-    chosen = {name: F.col(names[columns.index(column)]) for name, column in wanted.items()}
-    narrow = table.select(*(text.alias(name) for name, text in chosen.items()), F.col(_CORRUPT).isNotNull().alias("corrupt"), *table.columns[-3:])
-    spread = narrow.repartition(spark.sparkContext.defaultParallelism * 2)
-    return spread.select(*(trimmed(F.col(name)).alias(name) for name in chosen), *spread.columns[len(chosen) :])
+    chosen = [F.col(names[columns.index(column)]).alias(name) for name, column in wanted.items()]
+    narrow = table.select(*chosen, F.col(_CORRUPT).isNotNull().alias("corrupt"), *table.columns[-3:])
+    return narrow.repartition(spark.sparkContext.defaultParallelism * 2).withColumns({name: trimmed(F.col(name)) for name in wanted})
 
 
 def trimmed(text: Column) -> Column:

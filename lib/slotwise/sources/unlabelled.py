@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,8 +24,6 @@ from slotwise.sources.rows import bytes_column
 ENDINGS: dict[InputKind, tuple[str, ...]] = {"images": tuple(f".{ending}" for ending in layout.ENDINGS), "parquet": (".parquet",), "csv": tables.ENDINGS}
 _ACCEPTED = f"files of {', '.join(ending for endings in ENDINGS.values() for ending in endings)}, or a directory of them"
 _KEYS = ("id", "path")
-
-
 _FORMS: dict[InputKind, str] = {"parquet": PARQUET, "csv": CSV}
 
 
@@ -89,7 +87,7 @@ def read(spark: SparkSession, settings: PredictSettings, kind: InputKind) -> Unl
 
 def reading_input(settings: PredictSettings, kind: InputKind) -> AbstractContextManager[None]:
     """For the first use of the rows: a DataError where the input turns out to be damaged."""
-    return reading(str(settings.input), _FORMS[kind]) if kind in _FORMS else nullcontext()
+    return reading(str(settings.input), _FORMS.get(kind))
 
 
 def images_of(frame: DataFrame, settings: FrameSettings) -> tuple[Column, ImageSource]:
