@@ -108,6 +108,11 @@ def chunks_cut_off(attempt: int) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
+def kept(attempt: int) -> Iterator[bytes]:
+    yield response(200, b"kept")
+    time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Script]:
     answers = {
@@ -128,6 +133,8 @@ def server() -> Iterator[Script]:
         "/gone": response(410),
         "/nothing": response(204),
         "/stated-large": response(200, b"", Content_Length="999999999"),
+        "/kept": kept,
+        "/silent": b"",
         "/not-http": b"SSH-2.0-OpenSSH_9.9\r\n",
         "/a b?c=d&e=%20f": b"",
     }
@@ -172,10 +179,21 @@ def test_the_total_time_is_kept_while_bytes_still_come(server: Script) -> None:
 
 def test_mirrors_replace_beginnings_also_after_a_redirect(server: Script) -> None:
     settings = PrepareSettings(input="x", mirror=[f"http://old.example={server.url}", "http://covers.example/?id==http://no.example/"])
-    options = replace(FetchOptions.of(settings), retries=2, backoff=0.01)  # a server may close a connection that is used again
+    options = replace(FetchOptions.of(settings), retries=0)
     assert options.mirrored("http://other.example/x") == "http://other.example/x"
     assert fetch(pool_manager(1, options.allowed), "http://old.example/near", options).body == b"here"
     assert fetch(pool_manager(1, options.allowed), "http://old.example/far", options).body == b"here"
+
+
+def test_a_connection_closed_while_it_was_kept_is_no_attempt(server: Script) -> None:
+    options = replace(PATIENT, retries=0)
+    pool = pool_manager(1, options.allowed)
+    for _ in range(3):  # each request but the first meets a connection that the server closes without a word
+        assert fetch(pool, f"{server.url}/kept", options).body == b"kept"
+    assert fetch(pool, f"{server.url}/not-http", options).status is Status.UNREACHABLE
+    silent = fetch(pool_manager(1, options.allowed), f"{server.url}/silent", options)
+    assert (silent.status, silent.attempts) == (Status.UNREACHABLE, 1)
+    assert server.requests["/silent"] == 1
 
 
 def test_few_connections_per_host_and_no_host_waits_for_another() -> None:

@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError
 
 # Addresses of IPv4 written as those of IPv6, for translation by the network: RFC 6052.
 _TRANSLATED = ip_network("64:ff9b::/96")
@@ -73,37 +71,3 @@ def _plain(address: str) -> IPv4Address | IPv6Address:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     site_local = isinstance(address, IPv6Address) and address.is_site_local
     return address.is_global and not (site_local or address.is_multicast or address.is_reserved)
-
-
-def pools(allowed: Allowed) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools by scheme, with connections to allowed addresses alone."""
-
-    class Checked(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            name = self._dns_host
-            try:
-                addresses = allowed.addresses(name, self.port or self.default_port)
-            except socket.gaierror as error:
-                raise NameResolutionError(self.host, self, error) from error
-            for last, address in enumerate(addresses, 1 - len(addresses)):
-                # An address is its own only answer: nobody is asked a second time, who could answer otherwise.
-                self._dns_host = address
-                try:
-                    return super()._new_conn()
-                except NewConnectionError:
-                    if not last:
-                        raise
-                finally:
-                    self._dns_host = name
-            raise AssertionError("the last address returns or raises")
-
-    class CheckedTls(Checked, HTTPSConnection):
-        pass
-
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = Checked
-
-    class TlsPool(HTTPSConnectionPool):
-        ConnectionCls = CheckedTls
-
-    return {"http": Pool, "https": TlsPool}

@@ -7,6 +7,7 @@ import http.client
 import random
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +15,8 @@ import urllib3
 from urllib3 import exceptions as errors
 
 from slotwise.contracts.catalogue import Status
-from slotwise.download.addresses import Allowed, ForbiddenAddress, pools
+from slotwise.download.addresses import Allowed, ForbiddenAddress
+from slotwise.download.connections import ClosedMeanwhile, pools
 from slotwise.settings.fetch import FetchSettings
 from slotwise.texts import without_credentials
 
@@ -152,7 +154,9 @@ def _ask(pool: urllib3.PoolManager, url: str, options: FetchOptions, deadline: f
     left = max(0.01, deadline - time.monotonic())
     timeout = urllib3.Timeout(connect=min(options.connect_timeout, left), read=min(options.read_timeout, left))
     try:
-        return pool.request("GET", url, headers=_HEADERS, timeout=timeout, redirect=False, retries=False, preload_content=False)
+        while True:
+            with suppress(ClosedMeanwhile):  # is out of the pool; a connection that is new cannot raise it
+                return pool.request("GET", url, headers=_HEADERS, timeout=timeout, redirect=False, retries=False, preload_content=False)
     except errors.HTTPError as error:
         raise _classified(error) from error
     except (ValueError, http.client.HTTPException) as error:  # such as control characters or an impossible port
