@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.collective import alone
 from slotwise.engines.tensorflow.normalisation import global_statistics, normalise, pooled
 from slotwise.engines.training_copy import Pooling
 from slotwise.report.markdown import table
@@ -21,7 +21,7 @@ _IMAGES, _REPEATS, _EPSILON = 64, 7, 1e-3
 _BLOCKS = ((150, 100, 3, 32), (75, 50, 32, 48), (37, 25, 48, 64), (18, 12, 64, 80))
 _POOLING = Pooling((2, 2), (2, 2), "valid")
 _PAGE = Path("docs/results/layers.md")
-_ALONE = Slots(0, 1, tf.distribute.get_strategy())
+_ALONE = alone()
 
 Part = Callable[[], object]
 

@@ -25,7 +25,7 @@ from benchmarks.data import dataset
 from benchmarks.processes import one_core_environment, pinned
 from benchmarks.training import slots_rate, worker_environment
 from slotwise import storage
-from slotwise.engines.tensorflow.collective import ONE_TRIP_BYTES
+from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
 from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 

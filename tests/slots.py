@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -39,12 +40,12 @@ def make_job(dataset: str, run: Path, *, slots: int = 1, resume: bool = False, *
     return TrainingJob(settings=chosen, resume=resume)
 
 
-def run_slots(job: TrainingJob, slots: int) -> TrainingResult:
-    """Trains a job on `slots` processes; returns what all of them measured.
+def run_slots(job: TrainingJob, slots: int, hosts: Sequence[int] = ()) -> TrainingResult:
+    """Trains a job on `slots` processes, on one host or on those numbered; returns what all of them measured.
 
     Fails if a slot fails, takes longer than `LIMIT_SECONDS`, or says something else than its sisters.
     """
-    ends = end_slots(job, slots)
+    ends = end_slots(job, slots, hosts=hosts)
     for slot, end in enumerate(ends):
         assert end.exit_code == SlotExit.DONE, f"slot {slot} ended with {end.exit_code}: {end.outcome}\n{end.output[-4000:]}"
     results = [TrainingResult.model_validate_json(end.outcome or "") for end in ends]
@@ -53,9 +54,9 @@ def run_slots(job: TrainingJob, slots: int) -> TrainingResult:
     return results[0]
 
 
-def end_slots(job: TrainingJob, slots: int, *, started: int | None = None) -> list[SlotEnd]:
+def end_slots(job: TrainingJob, slots: int, *, started: int | None = None, hosts: Sequence[int] = ()) -> list[SlotEnd]:
     """Runs the first `started` (all unless told) of `slots` processes to their end, well or not."""
-    addresses = _free_addresses(slots)
+    addresses = _free_addresses(slots, hosts)
     deadline = time.monotonic() + LIMIT_SECONDS
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         job_file = Path(scratch) / "job.json"
@@ -96,9 +97,9 @@ def _train(job_file: str, outcome: str, log: str, directory: str, environment: d
     os._exit(code)
 
 
-def run_script(script: str, slots: int) -> list[str]:
-    """Runs a Python program on each slot; returns what each printed on standard output."""
-    addresses = _free_addresses(slots)
+def run_script(script: str, slots: int, hosts: Sequence[int] = ()) -> list[str]:
+    """Runs a Python program on each slot, with a number for the host of each; returns what each printed on standard output."""
+    addresses = _free_addresses(slots, hosts)
     with ExitStack() as stack:
         processes = []
         for slot in range(slots):
@@ -137,5 +138,6 @@ def _environment(addresses: list[str], slot: int) -> dict[str, str]:
     return {**os.environ, **place, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def _free_addresses(count: int) -> list[str]:
-    return [f"127.0.0.1:{free_port()}" for _ in range(count)]
+def _free_addresses(count: int, hosts: Sequence[int] = ()) -> list[str]:
+    """Addresses of so many slots on this machine, which by their addresses are on several hosts if told so."""
+    return [f"127.0.0.{host + 1}:{free_port()}" for host in hosts or [0] * count]

@@ -24,25 +24,26 @@ def fed(job: TrainingJob, epoch: int) -> list[tuple[int, int, int]]:
 # 193 samples in 8 shards and 3 a shard and step: the last step has one sample, so all slots but one are without any.
 # That `simple` on 2 slots is the same as on 1 is seen in test_survival.
 @pytest.mark.parametrize(
-    ("engine", "model", "image_size", "counts", "slots"),
+    ("engine", "model", "image_size", "counts", "clusters"),
     [
-        ("tensorflow", "simple", (32, 32), (193, 45, 45), (3,)),
-        ("tensorflow", "covers", (48, 40), (123, 30, 30), (2, 3)),
-        ("torch", "simple", (32, 32), (193, 45, 45), (3,)),
-        ("torch", "covers", (48, 40), (123, 30, 30), (2,)),
+        ("tensorflow", "simple", (32, 32), (193, 45, 45), [(0, 0, 0)]),
+        ("tensorflow", "covers", (48, 40), (123, 30, 30), [(0, 0), (0, 0, 1)]),
+        ("torch", "simple", (32, 32), (193, 45, 45), [(0, 0, 0)]),
+        ("torch", "covers", (48, 40), (123, 30, 30), [(0, 0)]),
     ],
 )
 def test_any_number_of_slots_trains_the_same_model(
-    engine: str, model: str, image_size: tuple[int, int], counts: tuple[int, int, int], slots: tuple[int, ...], tmp_path: Path
+    engine: str, model: str, image_size: tuple[int, int], counts: tuple[int, int, int], clusters: list[tuple[int, ...]], tmp_path: Path
 ) -> None:
+    """Each cluster is the host of each of its slots."""
     dataset = make_dataset(tmp_path / "dataset", image_size=image_size, counts=counts)
     settings = {"engine": engine, "model": model, "augment": ["flip", "rotate", "brightness"]}
-    jobs = {count: make_job(dataset, tmp_path / f"run-{count}", slots=count, **settings) for count in (1, *slots)}
-    results = {count: run_slots(job, count) for count, job in jobs.items()}
+    jobs = {len(hosts): make_job(dataset, tmp_path / f"run-{len(hosts)}", slots=len(hosts), **settings) for hosts in ((0,), *clusters)}
+    results = {len(hosts): run_slots(jobs[len(hosts)], len(hosts), hosts) for hosts in ((0,), *clusters)}
     alone = results[1]
     assert [epoch.images for epoch in alone.epochs] == [counts[0]] * 2
     assert alone.test_images == counts[2]
-    for count in slots:
+    for count in map(len, clusters):
         difference = largest_difference(jobs[1], jobs[count])
         print(f"{engine}, {model}, {count} slots: largest weight difference {difference:.2e}")
         assert difference <= LARGEST_WEIGHT_DIFFERENCE

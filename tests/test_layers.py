@@ -14,7 +14,7 @@ from keras import layers
 
 from slotwise import models
 from slotwise.engines.engine import CONFUSION_CLASSES
-from slotwise.engines.tensorflow.collective import Slots
+from slotwise.engines.tensorflow.collective import Slots, alone
 from slotwise.engines.tensorflow.evaluation import Evaluator
 from slotwise.engines.tensorflow.layers import FORMS, SlotBatchNormalization, SlotDropout, _keep_mask
 from slotwise.engines.tensorflow.normalisation import block_shape
@@ -24,7 +24,7 @@ from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
 from slotwise.feed.pipeline import NO_SAMPLE, Batch
 
-ALONE = Slots(0, 1, tf.distribute.get_strategy())
+ALONE = alone()
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 
 
@@ -316,7 +316,7 @@ def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:
             return list(values)
 
     model = keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dense(600), layers.Dense(2, activation="softmax")])
-    slots = Recorded(0, 1, tf.distribute.get_strategy())
+    slots = Recorded(0, 1, ALONE.strategy, ALONE.network)
     copy, context = training_copy(model, slots, FORMS)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(copy.trainable_variables)

@@ -39,15 +39,20 @@ def _totals(count: int) -> list[Totals]:
 
 
 def _on_each(count: int, action: Callable[[Neighbours], Any]) -> list[Any]:
-    """What an action gives on each of so many slots, which are threads here; `test_sums` has processes."""
+    """What an action gives on each of so many slots of one host, which are threads here; `test_sums` has processes."""
+    return _on_hosts([0] * count, lambda _, slot: action(slot))
+
+
+def _on_hosts(hosts: Sequence[int], action: Callable[[int, Neighbours], Any]) -> list[Any]:
+    """The same of a slot's number and its place on its host, with the host of each slot."""
 
     def slot(rank: int, totals: Totals) -> Any:
-        joined = join(rank, count, totals)
+        joined = join(rank, hosts, totals)
         assert joined is not None
-        return action(joined)
+        return action(rank, joined)
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(slot, range(count), _totals(count)))
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return list(pool.map(slot, range(len(hosts)), _totals(len(hosts))))
 
 
 @settings(max_examples=25, deadline=None)
@@ -97,6 +102,62 @@ def test_a_slot_that_is_ahead_does_not_change_what_others_still_add_up(size: int
     assert [each[:40] for each in _on_each(2, sums)] == [right] * 2
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    hosts=st.lists(st.integers(0, 2), min_size=1, max_size=6).map(lambda drawn: [sorted(set(drawn)).index(host) for host in drawn]),
+    numbers=st.integers(1, 300),
+    dtype=st.sampled_from(["float32", "float64"]),
+    is_large=st.booleans(),
+    turns=st.integers(1, 4),
+)
+def test_hosts_sum_what_their_slots_have_added_up(hosts: list[int], numbers: int, dtype: str, is_large: bool, turns: int) -> None:
+    sizes = [numbers + (ONE_PASS_BYTES // 8 if is_large else 0)]
+    values = [[np.random.default_rng([rank, turn]).normal(size=sizes).astype(dtype) for turn in range(turns)] for rank in range(len(hosts))]
+    sent: list[Any] = [None] * (max(hosts) + 1)
+    network = threading.Barrier(len(sent))
+
+    def over_network(host: int, own: Any) -> Any:
+        sent[host] = own.copy()
+        network.wait(30)
+        total = np.sum(sent, 0)
+        network.wait(30)
+        return total
+
+    def sums(rank: int, slot: Neighbours) -> list[Any]:
+        place, other = slot.host_sum_of([sizes, [3]], dtype), slot.host_sum_of([[1]], dtype)
+        taken = []
+        for turn in range(turns):
+            other.give([np.full(1, rank, dtype)])  # given in another order than taken
+            place.give([values[rank][turn], np.full(3, turn, dtype)])
+            for each in (place, other):
+                taken += each.take() if slot.rank else each.hand_out(over_network(hosts[rank], each.add_up()))
+        return taken
+
+    taken = _on_hosts(hosts, sums)
+    for number, first in enumerate(taken[0]):
+        turn = number // 3
+        right = [np.sum([each[turn] for each in values], 0), np.full(3, len(hosts) * turn), [sum(range(len(hosts)))]][number % 3]
+        np.testing.assert_allclose(first, right, rtol=1e-4 if dtype == "float32" else 1e-12, atol=1e-5)
+        assert {each[number].tobytes() for each in taken} == {first.tobytes()}
+
+
+@pytest.mark.parametrize("size", [2, ONE_PASS_BYTES // 8])
+@pytest.mark.parametrize("leaves", [0, 2])
+def test_a_slot_that_ends_amid_a_sum_over_hosts_is_told_to_the_others_of_its_host(leaves: int, size: int) -> None:
+    def sum_once(_: int, slot: Neighbours) -> str:
+        place = slot.host_sum_of([[size]], "float32")
+        place.give([np.ones(size, np.float32)])
+        if slot.rank == leaves:
+            for link in slot._links:
+                link.close()
+            return "left"
+        with pytest.raises(LostNeighbour, match="has ended"):
+            place.take() if slot.rank else place.add_up()
+        return "told"
+
+    assert _on_hosts([0, 0, 0], sum_once) == ["left" if rank == leaves else "told" for rank in range(3)]
+
+
 def test_a_slot_that_ends_is_told_to_the_others() -> None:
     def leave(slot: Neighbours) -> str:
         place = slot.sum_of([[2]], "float32")
@@ -123,7 +184,7 @@ def test_slots_that_cannot_reach_each_other_are_told_so_all_alike(monkeypatch: p
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(neighbours, "_WAIT_SECONDS", 0.5)
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(lambda rank, totals: join(rank, 3, totals), range(3), _totals(3))) == [None] * 3
+        assert list(pool.map(lambda rank, totals: join(rank, [0] * 3, totals), range(3), _totals(3))) == [None] * 3
 
 
 def test_another_user_of_the_host_is_not_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +192,4 @@ def test_another_user_of_the_host_is_not_let_in(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(neighbours, "_user", lambda link: next(users, os.getuid()))
     monkeypatch.setattr(neighbours, "_WAIT_SECONDS", 0.5)
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda rank, totals: join(rank, 2, totals), range(2), _totals(2))) == [None] * 2
+        assert list(pool.map(lambda rank, totals: join(rank, [0] * 2, totals), range(2), _totals(2))) == [None] * 2

@@ -14,12 +14,13 @@ import zlib
 import numpy as np
 import tensorflow as tf
 from slotwise.engines.tensorflow import collective
+from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 slots = collective.connect(60, through_memory=THROUGH_MEMORY)
 # Below and above what goes around the ring once.
-shapes = [[], [3, 5], [collective.ONE_TRIP_BYTES // 4 + 1]]
+shapes = [[], [3, 5], [ONE_TRIP_BYTES // 4 + 1]]
 
 def chain(value):
     for _ in range({_SUMS_A_CALL}):
@@ -53,7 +54,18 @@ slots.part()
 """
 
 
-WAYS = pytest.mark.parametrize("through_memory", [True, False], ids=["memory", "ring"])
+# How slots sum, by the host of each; the last of three hosts has one slot alone.
+WAYS = pytest.mark.parametrize(
+    ("hosts", "through_memory", "said"),
+    [
+        ((0, 0), True, "all slots share this host: they sum through memory"),
+        ((0, 0, 0), True, "all slots share this host: they sum through memory"),
+        ((0, 0), False, ""),
+        ((0, 0, 0), False, ""),
+        ((0, 1, 0, 2, 1), True, "slots that share a host sum through memory, and 3 hosts over the network"),
+    ],
+    ids=["memory-2", "memory-3", "ring-2", "ring-3", "hosts"],
+)
 
 
 def _script(through_memory: bool, ends: str) -> str:
@@ -61,20 +73,19 @@ def _script(through_memory: bool, ends: str) -> str:
 
 
 @WAYS
-@pytest.mark.parametrize("slots", [2, 3])
-def test_sums_are_right_and_the_same_bits_on_every_slot(slots: int, through_memory: bool) -> None:
-    outputs = run_script(_script(through_memory, f"print(wrong(0, 30)){_ENDS}"), slots)
-    assert [("they sum through memory" in each) for each in outputs] == [through_memory] * slots
-    said = [each.split("\n")[-4:-1] for each in outputs]
-    wrong, warnings, bits = said[0]
+def test_sums_are_right_and_the_same_bits_on_every_slot(hosts: tuple[int, ...], through_memory: bool, said: str) -> None:
+    outputs = run_script(_script(through_memory, f"print(wrong(0, 30)){_ENDS}"), len(hosts), hosts)
+    assert all(said in each for each in outputs)
+    ends = [each.split("\n")[-4:-1] for each in outputs]
+    wrong, warnings, bits = ends[0]
     assert wrong == "[]"
     assert warnings == "warnings 0"  # TensorFlow's, of one function that is traced for each shape
     assert bits.startswith("bits ")
     assert bits.endswith(" True")
-    assert said == said[:1] * slots
+    assert ends == ends[:1] * len(hosts)
 
 
-@WAYS
+@pytest.mark.parametrize("through_memory", [True, False], ids=["memory", "ring"])
 def test_sums_leave_nothing_behind(through_memory: bool) -> None:
     script = f"wrong(0, 300); before = memory(); print(wrong(300, {300 + _CALLS}), memory() - before); slots.part()"
     for said in run_script(_script(through_memory, script), 2):
@@ -87,6 +98,7 @@ _OUT_OF_ORDER = """
 import threading
 import tensorflow as tf
 from slotwise.engines.tensorflow import collective
+from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
 
 slots = collective.connect(60, through_memory=False)
 known = threading.Event()
@@ -107,7 +119,7 @@ def two(shape):
     first, second = tf.function(lambda value: slots.run(sums, value), autograph=False)(tf.ones(shape))
     return float(first.numpy().max()), float(second.numpy().max())
 
-print(two([3]), two([collective.ONE_TRIP_BYTES]))
+print(two([3]), two([ONE_TRIP_BYTES]))
 slots.part()
 """
 

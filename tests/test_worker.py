@@ -70,16 +70,25 @@ def test_a_stopped_training_process_does_not_outlive_its_spark_task() -> None:
     assert is_gone()
 
 
-@pytest.mark.parametrize(("engine", "slots"), [("tensorflow", 1), ("tensorflow", 2), ("torch", 2)])
-def test_a_damaged_shard_ends_the_training_in_words(engine: str, slots: int, tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "dataset", shards=2, counts=(8, 2, 2))
-    shard = tmp_path / "dataset" / "train" / "shard-00000.tfrecord"
+@pytest.mark.parametrize(
+    ("engine", "hosts", "damaged"),
+    [
+        ("tensorflow", (0,), 0),
+        ("tensorflow", (0, 0), 0),
+        ("tensorflow", (0, 0, 1), 0),  # whose host is told through memory, and the other host over the network
+        ("tensorflow", (0, 0, 1), 1),
+        ("torch", (0, 0), 0),
+    ],
+)
+def test_a_damaged_shard_ends_the_training_in_words(engine: str, hosts: tuple[int, ...], damaged: int, tmp_path: Path) -> None:
+    slots = len(hosts)
+    dataset = make_dataset(tmp_path / "dataset", shards=slots, counts=(12, 3, 3))
+    shard = tmp_path / "dataset" / "train" / f"shard-{damaged:05}.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-1])
-    ends = end_slots(make_job(dataset, tmp_path / "run", slots=slots, engine=engine, batch_size=4), slots)
-    assert ends[0].exit_code == SlotExit.FAILED
-    assert ends[0].outcome is not None
-    assert "shard-00000.tfrecord is damaged" in ends[0].outcome
-    assert [end.exit_code for end in ends[1:]] == [SlotExit.PEER_LOST] * (slots - 1)
+    ends = end_slots(make_job(dataset, tmp_path / "run", slots=slots, engine=engine, batch_size=2 * slots), slots, hosts=hosts)
+    assert [end.exit_code for end in ends] == [SlotExit.FAILED if slot == damaged else SlotExit.PEER_LOST for slot in range(slots)]
+    assert ends[damaged].outcome is not None
+    assert f"{shard.name} is damaged" in ends[damaged].outcome
 
 
 @pytest.mark.parametrize(("counts", "split"), [((0, 2, 2), "train"), ((8, 2, 0), "test")])

@@ -1,7 +1,8 @@
-"""Sums over slots of one host through memory that they share.
+"""Sums over slots of one host through memory that they share, and what each host adds to a sum over several.
 
 What a slot adds lies in memory that all of them see, and a byte over a socket says that it is there: a sum costs its copies, while gRPC, which TensorFlow's
-own collective operations use, costs a core that computes a third of a millisecond for the smallest sum. NCCL and MPI do the same between processes of one host.
+own collective operations use, costs a core that computes a third of a millisecond for the smallest sum. NCCL and MPI do the same between processes of one host,
+and have hosts sum what their own processes have added up (hierarchical all-reduce: Jia et al. 2018, https://arxiv.org/abs/1807.11205).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from math import prod
 from typing import Any
 
@@ -41,7 +42,7 @@ class Neighbours:
     """This slot among all that share its host: slot `rank` of `count`.
 
     Args:
-        links: a connected socket to each other slot.
+        links: a connected socket to each other slot, in the order of slots.
         memory: descriptor of a file in memory, the same on all slots.
     """
 
@@ -59,9 +60,16 @@ class Neighbours:
         Raises:
             OSError: there is no such memory.
         """
-        layout = _Layout([tuple(shape) for shape in shapes], np.dtype(dtype))
-        kind = _OnePass if self.count * layout.size * layout.dtype.itemsize <= ONE_PASS_BYTES else _TwoPasses
-        return kind(self, layout)
+        layout = _Layout.of(shapes, dtype)
+        return _OnePass(self, layout) if self._in_one_pass(layout) else _TwoPasses(self, layout)
+
+    def host_sum_of(self, shapes: Sequence[Sequence[int]], dtype: npt.DTypeLike) -> HostSum:
+        """As `sum_of`, of what goes on to other hosts."""
+        layout = _Layout.of(shapes, dtype)
+        return HostSum(self, layout, by_first=self._in_one_pass(layout))
+
+    def _in_one_pass(self, layout: _Layout) -> bool:
+        return self.count * layout.size * layout.dtype.itemsize <= ONE_PASS_BYTES
 
     def meet(self) -> None:
         """Waits until all slots have come here as often as this one.
@@ -69,16 +77,33 @@ class Neighbours:
         Raises:
             LostNeighbour: one of them has ended.
         """
-        try:
-            for link in self._links:
+        self._tell(self._links)
+        self._hear(self._links)
+
+    def meet_first(self) -> None:
+        """Has the first slot wait for all others, and none of these for anyone; raises as `meet`."""
+        if self.rank == 0:
+            self._hear(self._links)
+        else:
+            self._tell(self._links[:1])
+
+    def follow_first(self) -> None:
+        """Has all others wait for the first slot, and that for nobody; raises as `meet`."""
+        if self.rank == 0:
+            self._tell(self._links)
+        else:
+            self._hear(self._links[:1])
+
+    def _tell(self, links: Sequence[socket.socket]) -> None:
+        with _losses():
+            for link in links:
                 link.send(b".")
-            for link in self._links:
+
+    def _hear(self, links: Sequence[socket.socket]) -> None:
+        with _losses():
+            for link in links:
                 if not link.recv(1):
-                    raise LostNeighbour("another slot of this host has ended")
-        except LostNeighbour:
-            raise
-        except ConnectionError as error:
-            raise LostNeighbour(f"another slot of this host has ended: {error}") from error
+                    raise ConnectionResetError("its socket is closed")
 
     def set_aside(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array of zeros in the next piece of the memory."""
@@ -88,6 +113,14 @@ class Neighbours:
         piece = mmap.mmap(self._memory, length, offset=self._used)
         self._used += -(-length // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         return np.frombuffer(piece, dtype, prod(shape)).reshape(shape)
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError as error:
+        raise LostNeighbour(f"another slot of this host has ended: {error}") from error
 
 
 class _Layout:
@@ -103,6 +136,14 @@ class _Layout:
         ends = np.cumsum([0, *(-(-prod(shape) // step) * step for shape in shapes)]).tolist()
         self.size: int = ends[-1]
         self._places = [slice(first, first + prod(shape)) for first, shape in zip(ends, shapes, strict=False)]
+
+    @classmethod
+    def of(cls, shapes: Sequence[Sequence[int]], dtype: npt.DTypeLike) -> _Layout:
+        return cls([tuple(shape) for shape in shapes], np.dtype(dtype))
+
+    def stretch(self, rank: int, count: int) -> slice:
+        """The part of the numbers that one of so many slots adds up."""
+        return slice(*(self.size * number // count for number in (rank, rank + 1)))
 
     def empty(self) -> Array:
         """A flat array, aligned."""
@@ -162,7 +203,7 @@ class _TwoPasses(NeighbourSum):
         self._neighbours, self._layout = neighbours, layout
         self._parts = neighbours.set_aside((neighbours.count, layout.size), layout.dtype)
         self._total = neighbours.set_aside((layout.size,), layout.dtype)
-        self._own = slice(*(layout.size * rank // neighbours.count for rank in (neighbours.rank, neighbours.rank + 1)))
+        self._own = layout.stretch(neighbours.rank, neighbours.count)
 
     def give(self, values: Sequence[Array]) -> None:
         self._layout.lay_down(self._parts[self._neighbours.rank], values)
@@ -171,49 +212,105 @@ class _TwoPasses(NeighbourSum):
         self._neighbours.meet()
         _add_up(self._parts[:, self._own], self._total[self._own])
         self._neighbours.meet()
+        return self._layout.pick_up(_copied(self._total, self._layout.empty()))
+
+
+class HostSum:
+    """One place in a program where slots of several hosts sum arrays: those of a host add theirs up, and the first of them sums that with other hosts'.
+
+    All slots `give`; then the first calls `add_up` and, with what came of it, `hand_out`, and the others `take`. Nobody gives his next before he has taken
+    his last, and the first, who hands out when all have given, knows by this that all have taken.
+
+    Args:
+        by_first: whether the first slot adds up everything, or each its stretch of the numbers.
+    """
+
+    def __init__(self, neighbours: Neighbours, layout: _Layout, *, by_first: bool) -> None:
+        self._neighbours, self._layout, self._by_first = neighbours, layout, by_first
+        self._parts = neighbours.set_aside((neighbours.count, layout.size), layout.dtype)
+        self._total = neighbours.set_aside((layout.size,), layout.dtype)
+        self._own = layout.stretch(neighbours.rank, neighbours.count)
+
+    @property
+    def size(self) -> int:
+        """Numbers that `add_up` gives."""
+        return self._layout.size
+
+    def give(self, values: Sequence[Array]) -> None:
+        """Lays down this slot's arrays; it may come long before what follows, and out of order."""
+        self._layout.lay_down(self._parts[self._neighbours.rank], values)
+
+    def add_up(self) -> Array:
+        """The sums over this host, flat, once all its slots have given theirs. Raises LostNeighbour."""
+        self._come()
         total = self._layout.empty()
-        np.copyto(total, self._total)
+        return _add_up(self._parts, total) if self._by_first else _copied(self._total, total)
+
+    def hand_out(self, total: Array) -> list[Array]:
+        """The sums over all hosts, from the flat one, after the other slots can take them. Raises LostNeighbour."""
+        np.copyto(self._total, total)
+        self._neighbours.follow_first()
         return self._layout.pick_up(total)
+
+    def take(self) -> list[Array]:
+        """The sums over all hosts, once the first slot has handed them out. Raises LostNeighbour."""
+        self._come()
+        self._neighbours.follow_first()
+        return self._layout.pick_up(_copied(self._total, self._layout.empty()))
+
+    def _come(self) -> None:
+        if not self._by_first:
+            self._neighbours.meet()
+            _add_up(self._parts[:, self._own], self._total[self._own])
+        self._neighbours.meet_first()
 
 
 def _add_up(parts: Array, total: Array) -> Array:
-    """The sum over the first axis, of two or more, in its order; into `total`, which is given back."""
-    np.add(parts[0], parts[1], out=total)
+    """The sum over the first axis, in its order; into `total`, which is given back."""
+    np.add(parts[0], parts[1] if len(parts) > 1 else 0, out=total)
     for part in parts[2:]:
         np.add(total, part, out=total)
     return total
 
 
-def join(rank: int, count: int, totals: Callable[[Sequence[float]], Sequence[float]]) -> Neighbours | None:
-    """Joins slots that seem to share a host; None on all of them if any two cannot reach each other so, as in containers.
+def _copied(values: Array, into: Array) -> Array:
+    np.copyto(into, values)
+    return into
+
+
+def join(rank: int, hosts: Sequence[int], totals: Callable[[Sequence[float]], Sequence[float]]) -> Neighbours | None:
+    """Joins slots that seem to share a host with each other; None on all slots if any two of them cannot reach each other so, as in containers.
 
     Args:
-        rank, count: this slot, and how many there are, at least 2.
-        totals: sums of a few numbers over the slots in double precision, by other means.
+        rank: this slot.
+        hosts: a number for the host of each slot.
+        totals: sums of a few numbers over all slots in double precision, by other means.
     """
     if sys.platform != "linux":  # sockets without a file, and their peers' users
         return None
     halves = totals([float(secrets.randbits(48)) if rank == 0 else 0.0 for _ in range(2)])
-    name = "\0slotwise-" + "-".join(f"{int(half):x}" for half in halves)
+    name = "\0slotwise-" + "-".join(f"{int(half):x}" for half in (*halves, hosts[rank]))
+    slots = [slot for slot, host in enumerate(hosts) if host == hosts[rank]]
+    place, count = slots.index(rank), len(slots)
     with ExitStack() as stack:
         links: list[socket.socket] = []
         memory = None
         listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         with suppress(OSError):
-            listener.bind(f"{name}-{rank}")
+            listener.bind(f"{name}-{place}")
             listener.listen(count)
         totals([0.0])  # all listen now
         with suppress(OSError):
-            links = _links(listener, name, rank, count)
+            links = _links(listener, name, place, count)
             for link in links:
                 stack.callback(link.close)
-            memory = _shared_memory(links, rank)
-        if totals([float(memory is not None)]) != [float(count)]:
+            memory = _shared_memory(links, place)
+        if totals([float(memory is not None)]) != [float(len(hosts))]:
             return None
         stack.pop_all()
         listener.close()
         assert memory is not None
-        return Neighbours(rank, count, links, memory)
+        return Neighbours(place, count, links, memory)
 
 
 def _links(listener: socket.socket, name: str, rank: int, count: int) -> list[socket.socket]:

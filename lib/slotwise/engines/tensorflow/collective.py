@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from slotwise.engines.neighbours import LostNeighbour, Neighbours, join
+from slotwise.engines.neighbours import HostSum, LostNeighbour, Neighbours, NeighbourSum, join
+from slotwise.engines.tensorflow.network import Network, begun_when_ready
 
-ONE_TRIP_BYTES = 1 << 14
-"""Up to so many bytes a sum takes one trip around the ring, with all that each slot has, and above two with parts of it."""
-
-# The strategy numbers its own groups from 1.
-_GROUP = 1_000
+# Numbers of groups of processes; the strategy counts its own from 1.
+_ALL, _FIRST_OF_HOSTS = 1_000, 1_001
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,12 @@ class Slots:
     rank: int
     count: int
     strategy: tf.distribute.Strategy
-    communication: str = "ring"
-    """How TensorFlow sums: `ring` or `nccl`."""
+    network: Network
+    """That of all slots."""
     neighbours: Neighbours | None = None
-    """The slots, if all share one host; then they sum through memory."""
-    _keys: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False, repr=False)
+    """The slots of this one's host, if any host has several; these sum through memory."""
+    between_hosts: Network | None = None
+    """That of the first slots of all hosts, if there are several hosts and neighbours."""
 
     @property
     def is_chief(self) -> bool:
@@ -56,55 +54,8 @@ class Slots:
         if self.count == 1:
             return list(values)
         if not self.neighbours or not all(value.shape.is_fully_defined() for value in values):
-            return self._sums_over_network(values)
-        place = self.neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
-
-        def give(*own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-            place.give(own)
-            return np.array(True)
-
-        # Given once they are known, but taken after the sums that were traced before, so that all slots take in one order.
-        are_given = self._begun_when_ready(lambda *own: tf.numpy_function(give, own, tf.bool), *values)
-        sums = tf.numpy_function(lambda _: place.take(), [are_given], [value.dtype for value in values])
-        return [tf.ensure_shape(each, value.shape) for each, value in zip(sums, values, strict=True)]
-
-    def _sums_over_network(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        if len(values) == 1:
-            return [self._sum_over_network(values[0])]
-        summed = self._sum_over_network(tf.concat([tf.reshape(value, [-1]) for value in values], 0))
-        parts = tf.split(summed, [value.shape.num_elements() for value in values])
-        return [tf.reshape(part, value.shape) for part, value in zip(parts, values, strict=True)]
-
-    def _sum_over_network(self, value: tf.Tensor) -> tf.Tensor:
-        """The sum by a collective operation.
-
-        A trip of few bytes costs its latency, so small tensors go around once and each slot adds all of them up, in the order of slots.
-
-        The operation has the number of its place in the order of tracing, which is the same on all slots. The strategy's own
-        `all_reduce` has a new one in every call, and TensorFlow keeps 1.5 kB for each number until the process ends
-        (https://github.com/tensorflow/tensorflow/issues/42616).
-        """
-        place = {
-            "group_size": self.count, "group_key": _GROUP, "instance_key": next(self._keys),
-            "ordering_token": [variable.handle for variable in self._order], "communication_hint": self.communication,
-        }  # fmt: skip
-        if self.communication == "ring" and value.shape.is_fully_defined() and value.shape.num_elements() * value.dtype.size <= ONE_TRIP_BYTES:
-            gathered = self._begun_when_ready(lambda own: tf.raw_ops.CollectiveGatherV2(input=own, **place), value[None])
-            return tf.reduce_sum(tf.ensure_shape(gathered, [self.count, *value.shape]), 0)
-        reduced = self._begun_when_ready(lambda own: tf.raw_ops.CollectiveReduceV2(input=own, merge_op="Add", final_op="Id", **place), value)
-        return tf.ensure_shape(reduced, value.shape)
-
-    def _begun_when_ready(self, operation: Callable[..., tf.Tensor], *values: tf.Tensor) -> tf.Tensor:
-        """Begins an operation with side effects once its inputs are known, whichever were written before it.
-
-        TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before.
-        It does not look into a function that is called as one without. NCCL wants one order on all slots.
-        """
-        if self._order:
-            return operation(*values)
-        function = tf.function(operation, autograph=False).get_concrete_function(*(tf.TensorSpec(value.shape, value.dtype) for value in values))
-        (result,) = tf.raw_ops.PartitionedCall(args=values, Tout=[function.outputs[0].dtype], f=function)
-        return result
+            return self.network.sums(values)
+        return _sums_over_hosts(values, self.neighbours, self.between_hosts) if self.between_hosts else _sums_on_host(values, self.neighbours)
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""
@@ -129,18 +80,38 @@ class Slots:
             self.summed(tf.ones([]))
 
     @cached_property
-    def _order(self) -> list[tf.Variable]:
-        """What every sum takes hold of, so that all slots do them one after the other; nothing where they may overlap, for a ring
-        tells them apart by their numbers.
-        """
-        if self.communication == "ring":
-            return []
-        with tf.init_scope():
-            return [tf.Variable(0.0, trainable=False)]
-
-    @cached_property
     def _traced_sums(self) -> dict[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
         return {}
+
+
+def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours) -> list[tf.Tensor]:
+    place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
+    return _from_python(lambda _: place.take(), _given(place, values), values)
+
+
+def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, between_hosts: Network) -> list[tf.Tensor]:
+    place = neighbours.host_sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
+    are_given = _given(place, values)
+    if neighbours.rank > 0:
+        return _from_python(lambda _: place.take(), are_given, values)
+    own = tf.numpy_function(lambda _: place.add_up(), [are_given], values[0].dtype)
+    return _from_python(place.hand_out, between_hosts.sum(tf.ensure_shape(own, [place.size])), values)
+
+
+def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Gives values once they are known. They are taken after the sums that were traced before, so that all slots take in one order."""
+
+    def give(*own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        place.give(own)
+        return np.array(True)
+
+    return begun_when_ready(lambda *own: tf.numpy_function(give, own, tf.bool), *values)
+
+
+def _from_python(function: Callable[[Any], Sequence[npt.NDArray[Any]]], argument: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Tensors of the shapes and dtypes of others."""
+    found = tf.numpy_function(function, [argument], [value.dtype for value in like])
+    return [tf.ensure_shape(each, value.shape) for each, value in zip(found, like, strict=True)]
 
 
 def addresses() -> tuple[list[str], int]:
@@ -149,13 +120,29 @@ def addresses() -> tuple[list[str], int]:
     return config["cluster"]["worker"], int(config["task"]["index"])
 
 
-def share_a_host(workers: Sequence[str]) -> bool:
-    """Whether slots, more than one, have one host; there they sum through memory, unless they have GPUs.
+def hosts_of(workers: Sequence[str]) -> list[int]:
+    """A number for the host of each slot, from its `host:port`.
 
-    >>> share_a_host(["10.0.0.1:4000", "10.0.0.1:4001"]), share_a_host(["10.0.0.1:4000", "10.0.0.2:4000"]), share_a_host(["10.0.0.1:4000"])
-    (True, False, False)
+    >>> hosts_of(["10.0.0.1:4000", "10.0.0.2:4000", "10.0.0.1:4001"])
+    [0, 1, 0]
     """
-    return len(workers) > 1 and len({worker.rpartition(":")[0] for worker in workers}) == 1 and not tf.config.list_physical_devices("GPU")
+    names = [worker.rpartition(":")[0] for worker in workers]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
+
+
+def share_hosts(workers: Sequence[str]) -> bool:
+    """Whether any host has several slots; these sum through memory, unless they have GPUs.
+
+    >>> share_hosts(["10.0.0.1:4000", "10.0.0.2:4000", "10.0.0.1:4001"]), share_hosts(["10.0.0.1:4000", "10.0.0.2:4000"])
+    (True, False)
+    """
+    return len(set(hosts_of(workers))) < len(workers) and not tf.config.list_physical_devices("GPU")
+
+
+def alone() -> Slots:
+    """The only slot."""
+    return Slots(0, 1, tf.distribute.get_strategy(), Network(_ALL, 1, "ring"))
 
 
 def connect(timeout_seconds: int, *, through_memory: bool = True) -> Slots:
@@ -166,7 +153,7 @@ def connect(timeout_seconds: int, *, through_memory: bool = True) -> Slots:
     """
     workers, rank = addresses()
     if len(workers) == 1:
-        return Slots(0, 1, tf.distribute.get_strategy())
+        return alone()
     others = ", ".join(worker for number, worker in enumerate(workers) if number != rank)
     print(f"waits up to {timeout_seconds} s for the other slots ({others})", flush=True)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -174,13 +161,26 @@ def connect(timeout_seconds: int, *, through_memory: bool = True) -> Slots:
     implementations = tf.distribute.experimental.CommunicationImplementation
     implementation = implementations.NCCL if tf.config.list_physical_devices("GPU") else implementations.RING
     options = tf.distribute.experimental.CommunicationOptions(implementation=implementation, timeout_seconds=None)
-    slots = Slots(rank, len(workers), tf.distribute.MultiWorkerMirroredStrategy(communication_options=options), implementation.value.lower())
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    slots = Slots(rank, len(workers), strategy, Network(_ALL, len(workers), implementation.value.lower()))
     slots.summed(tf.ones([]))
-    if through_memory and share_a_host(workers):
-        slots = replace(slots, neighbours=join(rank, len(workers), slots.total))
-        print("all slots share this host: they sum through memory" if slots.neighbours else "slots of this host do not see each other: they sum over the network", flush=True)
+    if through_memory and share_hosts(workers):
+        slots = _joined(slots, hosts_of(workers))
     signal.alarm(0)
     return slots
+
+
+def _joined(slots: Slots, hosts: Sequence[int]) -> Slots:
+    """The slots with those of each host joined, if all of these see each other."""
+    neighbours, count = join(slots.rank, hosts, slots.total), len(set(hosts))
+    if not neighbours:
+        print("slots of a host do not see each other: all sum over the network", flush=True)
+        return slots
+    if count == 1:
+        print("all slots share this host: they sum through memory", flush=True)
+        return replace(slots, neighbours=neighbours)
+    print(f"slots that share a host sum through memory, and {count} hosts over the network", flush=True)
+    return replace(slots, neighbours=neighbours, between_hosts=Network(_FIRST_OF_HOSTS, count, slots.network.communication))
 
 
 def is_lost_peer(error: Exception) -> bool:

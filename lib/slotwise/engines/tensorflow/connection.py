@@ -18,7 +18,7 @@ is_lost_peer = collective.is_lost_peer
 def configure(cores: int) -> None:
     """Sets threads, and has GPUs take memory as they need it; to be called before anything else."""
     # A slot that waits for others in memory keeps a thread from computing.
-    waiting = collective.share_a_host(collective.addresses()[0])
+    waiting = collective.share_hosts(collective.addresses()[0])
     tf.config.threading.set_intra_op_parallelism_threads(cores)
     tf.config.threading.set_inter_op_parallelism_threads(cores + waiting)
     for gpu in tf.config.list_physical_devices("GPU"):

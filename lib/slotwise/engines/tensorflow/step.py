@@ -11,8 +11,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from slotwise.engines.engine import Totals, watched_step
-from slotwise.engines.tensorflow.collective import ONE_TRIP_BYTES, Slots
+from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import presence
+from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
