@@ -59,13 +59,12 @@ def run_slots(settings: TrainSettings, slots: int, place: str, *, first_core: in
 
 def _start(scratch: Path, ports: list[int], slot: int, core: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "slotwise.engines.worker", str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
-    environment = one_core_environment() | numerics.environment(1) | rank_environment(ports[0], slot, len(ports)) | worker_environment(ports, slot)
+    environment = one_core_environment() | numerics.environment(1) | rank_environment(ports[0], slot, len(ports)) | worker_environment([f"127.0.0.1:{port}" for port in ports], slot)
     return subprocess.Popen(pinned(command, core), env=environment, stdout=subprocess.DEVNULL)
 
 
-def worker_environment(ports: list[int], slot: int) -> dict[str, str]:
-    """Where TensorFlow's processes meet, as MirroredStrategyRunner says it."""
-    workers = [f"127.0.0.1:{port}" for port in ports]
+def worker_environment(workers: list[str], slot: int) -> dict[str, str]:
+    """Where TensorFlow's processes meet, each at a `host:port`, as MirroredStrategyRunner says it."""
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": slot}})}
 
 
