@@ -25,10 +25,9 @@ import numpy as np
 
 from benchmarks.data import dataset
 from benchmarks.processes import one_core_environment, pinned
-from benchmarks.training import slots_rate, worker_environment
+from benchmarks.training import addresses, slots_rate, worker_environment
 from slotwise import storage
 from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
-from slotwise.localcluster.processes import free_port
 from slotwise.settings.train import TrainSettings
 
 _RESULTS, _PAGE = Path("docs/results/all-reduce.json"), Path("docs/scaling.md")
@@ -146,7 +145,7 @@ def measure() -> None:
 
 
 def _measured(hosts: int, slots_a_host: int) -> list[Sum]:
-    workers = [f"127.0.0.{host + 1}:{free_port()}" for host in range(hosts) for _ in range(slots_a_host)]
+    workers = addresses([host for host in range(hosts) for _ in range(slots_a_host)])
     processes = []
     for slot in range(len(workers)):
         command = pinned([sys.executable, "-m", "benchmarks.sums", *map(str, _BYTES)], slot)

@@ -21,9 +21,14 @@ from slotwise.settings.train import TrainSettings
 _TIMEOUT_SECONDS = 600
 
 
-def slots_rate(settings: TrainSettings, slots: int, place: str) -> float:
-    """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out."""
-    epochs = run_slots(settings, slots, place).epochs
+def slots_rate(settings: TrainSettings, slots: int, place: str, *, hosts: Sequence[int] = ()) -> float:
+    """Images per second of a training on `slots` slots, slot r pinned to core r; the first epoch, which traces, is left out.
+
+    Args:
+        place: URI of the directory of runs.
+        hosts: a number for the host of each slot, by its address alone; one host unless told.
+    """
+    epochs = run_slots(settings, slots, place, hosts=hosts).epochs
     shares = [(epoch.all_reduce_share or 0.0, epoch.waiting_for_data_share) for epoch in epochs[1:]]
     reducing, waiting = (sum(share) / len(shares) for share in zip(*shares, strict=True))
     print(f"    {slots} of {settings.model}, {settings.precision}: {reducing:.1%} of the time in all-reduce, {waiting:.1%} waiting for data", flush=True)
@@ -42,25 +47,31 @@ def rate_after_first(epochs: Sequence[EpochRecord]) -> float:
     return sum(epoch.images for epoch in epochs[1:]) / sum(epoch.seconds for epoch in epochs[1:])
 
 
-def run_slots(settings: TrainSettings, slots: int, place: str, *, first_core: int = 0) -> TrainingResult:
+def run_slots(settings: TrainSettings, slots: int, place: str, *, first_core: int = 0, hosts: Sequence[int] = ()) -> TrainingResult:
     """Trains on slots of this machine; returns what the chief measured. The run is kept under the URI `place`."""
     with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
         scratch = Path(directory)
         run = storage.join(place, f"run-{uuid.uuid4().hex[:8]}")
         job = TrainingJob(settings=settings.model_copy(update={"run": run, "slots": slots}), resume=False)
         (scratch / "job.json").write_text(job.model_dump_json())
-        ports = [free_port() for _ in range(slots)]
-        processes = [_start(scratch, ports, slot, first_core + slot) for slot in range(slots)]
+        workers = addresses(hosts or [0] * slots)
+        processes = [_start(scratch, workers, slot, first_core + slot) for slot in range(slots)]
         for process in processes:
             if process.wait(_TIMEOUT_SECONDS):
                 raise RuntimeError(f"a slot ended with exit code {process.returncode}; its output is above")
         return TrainingResult.model_validate_json((scratch / "outcome-0.json").read_text())
 
 
-def _start(scratch: Path, ports: list[int], slot: int, core: int) -> subprocess.Popen[bytes]:
+def _start(scratch: Path, workers: list[str], slot: int, core: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "slotwise.engines.worker", str(scratch / "job.json"), str(scratch / f"outcome-{slot}.json")]
-    environment = one_core_environment() | numerics.environment(1) | rank_environment(ports[0], slot, len(ports)) | worker_environment([f"127.0.0.1:{port}" for port in ports], slot)
+    port = int(workers[0].rpartition(":")[2])
+    environment = one_core_environment() | numerics.environment(1) | rank_environment(port, slot, len(workers)) | worker_environment(workers, slot)
     return subprocess.Popen(pinned(command, core), env=environment, stdout=subprocess.DEVNULL)
+
+
+def addresses(hosts: Sequence[int]) -> list[str]:
+    """A free `host:port` of this machine for each slot; slots with the same number have the same host."""
+    return [f"127.0.0.{host + 1}:{free_port()}" for host in hosts]
 
 
 def worker_environment(workers: list[str], slot: int) -> dict[str, str]:
