@@ -31,7 +31,7 @@ _CREDENTIALS = struct.Struct("3i")  # process, user and group: Linux's ucred
 _ALIGNMENT = 64  # bytes: TensorFlow's EIGEN_MAX_ALIGN_BYTES
 
 ONE_PASS_BYTES = 1 << 24
-"""Up to so many bytes of all slots together, each adds up everything itself; above, a part of it, and takes the other parts from those who added them."""
+"""Up to so many bytes of all slots together, a slot adds up everything itself; above, each a part of it, and takes the other parts from those who added them."""
 
 
 class LostNeighbour(ConnectionError):

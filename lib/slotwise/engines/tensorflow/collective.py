@@ -121,14 +121,13 @@ def addresses() -> tuple[list[str], int]:
 
 
 def hosts_of(workers: Sequence[str]) -> list[int]:
-    """A number for the host of each slot, from its `host:port`.
+    """A number for the host of each slot, which is that of the first slot there, from its `host:port`.
 
-    >>> hosts_of(["10.0.0.1:4000", "10.0.0.2:4000", "10.0.0.1:4001"])
-    [0, 1, 0]
+    >>> hosts_of(["10.0.0.1:4000", "10.0.0.1:4001", "10.0.0.2:4000", "10.0.0.1:4002"])
+    [0, 0, 2, 0]
     """
     names = [worker.rpartition(":")[0] for worker in workers]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return [numbers[name] for name in names]
+    return [names.index(name) for name in names]
 
 
 def share_hosts(workers: Sequence[str]) -> bool:
