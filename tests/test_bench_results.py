@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from benchmarks.pairs import Ratio
 from benchmarks.results import added_to, markdown, within
+from benchmarks.rounds.predicting import rate_said
+
+from slotwise.pipelines.predict import Predicted, describe
 
 HERE, THERE = {"processor": "fast", "cores": 2}, {"processor": "slow", "cores": 2}
 ORDER = ("first", "second", "third")
@@ -37,3 +40,8 @@ def test_the_table_says_on_which_machine_each_line_was_measured() -> None:
 def test_the_readme_changes_between_its_marks_only() -> None:
     readme = "before\n<!-- make bench -->\nold\n<!-- end of make bench -->\nafter\n"
     assert within(readme, "new\n") == readme.replace("old", "new")
+
+
+def test_the_rate_of_predict_is_that_of_all_images_not_of_its_progress() -> None:
+    progress = "predict 0/60,000, 0 good, 0 failed, 0 images/s\npredict 30,000/60,000, 30,000 good, 0 failed, 1,500 images/s\n"
+    assert rate_said(progress + describe(Predicted(60_000, {}, seconds=30.0, model_seconds=20.0), "file:///predictions")) == 2000
