@@ -402,6 +402,33 @@ def test_a_step_follows_the_smoothed_and_weighted_loss_and_reports_the_plain_one
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ["simple", "covers"])
+def test_steps_have_the_losses_of_keras_own(name: str) -> None:
+    model = models.build(name, (32, 32, 3), 3, {})
+    for layer in model.layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0  # whose draws are each side's own
+    reference = keras.models.clone_model(model)
+    reference.set_weights(model.get_weights())
+    reference.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy", metrics=["sparse_categorical_crossentropy"])
+    copy, context = training_copy(model, ALONE, FORMS)
+    optimizer = FusedAdam(0.001)
+    optimizer.build(copy.trainable_variables)
+    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=None, label_smoothing=0.0, epoch_shape=(8, 6))
+    rng = np.random.default_rng(5)
+    expected, found = [], []
+    for number in range(8):
+        images, labels = rng.integers(0, 256, (6, 32, 32, 3)), rng.integers(0, 3, 6)
+        reference.reset_metrics()
+        expected.append(reference.train_on_batch(images, labels, return_dict=True)["sparse_categorical_crossentropy"])
+        step.begin_epoch()
+        step(number, Batch(tf.constant(images, tf.uint8), tf.constant(labels), some_keys(6), tf.zeros([6, 2], tf.int64)), 6, stop=False)
+        found.append(step.totals().loss / 6)
+    assert max(expected) > 1.1 * min(expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.usefixtures("float64")
 def test_a_stand_in_counts_for_nothing_but_the_penalty() -> None:
     before, after, step = one_step(None, tf.constant([NO_SAMPLE], tf.int64), 0.1)
     np.testing.assert_allclose(before - after, 0.2 * before, atol=1e-12)
