@@ -274,14 +274,20 @@ def test_layers_that_draw_random_numbers_of_their_own_are_refused(layer: keras.l
         training_copy(model, ALONE, FORMS)
 
 
+def copy_and_step(
+    model: keras.Model, optimizer: keras.Optimizer, slots: Slots = ALONE, *, steps: int = 3, class_weights: list[float] | None = None, label_smoothing: float = 0.0
+) -> tuple[keras.Model, TrainingStep]:
+    """The model's training copy and its step, for epochs of so many steps of 8 images."""
+    copy, context = training_copy(model, slots, FORMS)
+    optimizer.build(copy.trainable_variables)
+    return copy, TrainingStep(copy, context, optimizer, slots, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(steps, 8))
+
+
 def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing: float = 0.0) -> tuple[np.ndarray, np.ndarray, TrainingStep]:
     """The kernel of a linear model before and after a step of plain SGD at rate 1."""
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.1))])
     model.set_weights([drawn(4, 3, dtype="float64").numpy(), np.zeros(3)])
-    copy, context = training_copy(model, ALONE, FORMS)
-    optimizer = keras.optimizers.SGD(1.0)
-    optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=class_weights, label_smoothing=label_smoothing, epoch_shape=(3, 8))
+    copy, step = copy_and_step(model, keras.optimizers.SGD(1.0), class_weights=class_weights, label_smoothing=label_smoothing)
     before = copy.get_weights()[0]
     numbers = np.arange(len(keys))
     batch = Batch(drawn(len(keys), 4, dtype="float64", seed=9), tf.constant(numbers % 3), keys, tf.constant(np.stack([numbers, numbers + 20], 1)))
@@ -317,10 +323,7 @@ def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:
 
     model = keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dense(600), layers.Dense(2, activation="softmax")])
     slots = Recorded(0, 1, ALONE.strategy, ALONE.network)
-    copy, context = training_copy(model, slots, FORMS)
-    optimizer = keras.optimizers.SGD(1.0)
-    optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, slots, class_weights=None, label_smoothing=0.0, epoch_shape=(3, 8))
+    _, step = copy_and_step(model, keras.optimizers.SGD(1.0), slots)
     step(0, Batch(drawn(8, 4), tf.zeros([8], tf.int64), some_keys(8), tf.zeros([8, 2], tf.int64)), 8, stop=False)
     assert summed == [4 * 500 + 500, 500 * 600 + 600 + 600 * 2 + 2 + 2 + 1 + 2 * 8]
 
@@ -363,13 +366,10 @@ def test_dropout_gives_the_gradient_the_mask_of_the_values(shape: tuple[int, ...
 
 def test_a_step_and_an_evaluation_are_traced_once_whatever_the_length_of_a_batch() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
-    copy, context = training_copy(model, ALONE, FORMS)
+    copy, step = copy_and_step(model, keras.optimizers.SGD(1.0))
     calls = []
     called = copy.call
     copy.call = lambda *arguments, **named: calls.append(named["training"]) or called(*arguments, **named)
-    optimizer = keras.optimizers.SGD(1.0)
-    optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=None, label_smoothing=0.0, epoch_shape=(3, 8))
     evaluator = Evaluator(copy, ALONE)
     for number, count in enumerate((8, 8, 3)):
         origins = tf.stack([tf.range(count, dtype=tf.int64)] * 2, 1)
@@ -411,10 +411,7 @@ def test_steps_have_the_losses_of_keras_own(name: str) -> None:
     reference = keras.models.clone_model(model)
     reference.set_weights(model.get_weights())
     reference.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy", metrics=["sparse_categorical_crossentropy"])
-    copy, context = training_copy(model, ALONE, FORMS)
-    optimizer = FusedAdam(0.001)
-    optimizer.build(copy.trainable_variables)
-    step = TrainingStep(copy, context, optimizer, ALONE, class_weights=None, label_smoothing=0.0, epoch_shape=(8, 6))
+    _, step = copy_and_step(model, FusedAdam(0.001), steps=8)
     rng = np.random.default_rng(5)
     expected, found = [], []
     for number in range(8):
