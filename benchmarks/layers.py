@@ -12,26 +12,23 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from benchmarks import convolutions, machine
+from benchmarks.convolutions import BLOCKS, IMAGES, Part, traced
 from slotwise.engines.tensorflow.collective import alone
 from slotwise.engines.tensorflow.normalisation import global_statistics, normalise, pooled
 from slotwise.engines.training_copy import Pooling
 from slotwise.report.markdown import table
 
-_IMAGES, _REPEATS, _EPSILON = 64, 7, 1e-3
-_BLOCKS = ((150, 100, 3, 32), (75, 50, 32, 48), (37, 25, 48, 64), (18, 12, 64, 80))
+_REPEATS, _EPSILON = 7, 1e-3
 _POOLING = Pooling((2, 2), (2, 2), "valid")
 _PAGE = Path("docs/results/layers.md")
 _ALONE = alone()
 
-Part = Callable[[], object]
-
 
 def parts(height: int, width: int, channels: int, filters: int) -> dict[str, Part]:
     """What a block does with a batch, on the way there and back."""
-    x, kernel = tf.random.normal([_IMAGES, height, width, channels]), tf.random.normal([3, 3, channels, filters], stddev=0.1)
-    outputs = tf.nn.conv2d(x, kernel, 1, "SAME")
+    outputs = tf.random.normal([IMAGES, height, width, filters])
     upstream, gamma, beta = tf.random.normal(pooled(outputs, _POOLING).shape), tf.ones([filters]), tf.zeros([filters])
-    convolved = {"strides": [1, 1, 1, 1], "padding": "SAME", "out_backprop": outputs}
 
     def ours(y: tf.Tensor) -> tf.Tensor:
         return normalise(y, gamma, beta, _EPSILON, _ALONE, tf.ones([]), _POOLING)[0]
@@ -39,17 +36,14 @@ def parts(height: int, width: int, channels: int, filters: int) -> dict[str, Par
     def fused(y: tf.Tensor) -> tf.Tensor:
         return pooled(tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=_EPSILON, is_training=True)[0], _POOLING)
 
-    found = {
-        "convolution": _traced(lambda: tf.nn.conv2d(x, kernel, 1, "SAME")),
-        "its kernel's gradient": _traced(lambda: tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **convolved)),
-        # Nobody needs the images' own.
-        "its input's gradient": _traced(lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **convolved)) if channels > 3 else None,
-        "normalisation and pooling, there and back": _traced(lambda: _there_and_back(ours, outputs, upstream)),
-        "the same by the fused kernel, for one slot alone": _traced(lambda: _there_and_back(fused, outputs, upstream)),
-        "the statistics of it": _traced(lambda: global_statistics(outputs, _ALONE, tf.ones([]))),
-        "reading its input once": _traced(lambda: tf.reduce_max(outputs)),
+    return {
+        **convolutions.parts(height, width, channels, filters, "float32"),
+        **({f"{name}, bfloat16": part for name, part in convolutions.parts(height, width, channels, filters, "bfloat16").items()} if machine.has_bfloat16() else {}),
+        "normalisation and pooling, there and back": traced(lambda: _there_and_back(ours, outputs, upstream)),
+        "the same by the fused kernel, for one slot alone": traced(lambda: _there_and_back(fused, outputs, upstream)),
+        "the statistics of it": traced(lambda: global_statistics(outputs, _ALONE, tf.ones([]))),
+        "reading its input once": traced(lambda: tf.reduce_max(outputs)),
     }
-    return {name: part for name, part in found.items() if part}
 
 
 def _there_and_back(layer: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
@@ -57,10 +51,6 @@ def _there_and_back(layer: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, upstr
         tape.watch(x)
         outputs = layer(x)
     return tape.gradient(outputs, x, upstream)
-
-
-def _traced(part: Part) -> Part:
-    return tf.function(part, autograph=False)  # type: ignore[no-any-return]
 
 
 def milliseconds(parts: Mapping[str, Part]) -> dict[str, float]:
@@ -75,15 +65,14 @@ def milliseconds(parts: Mapping[str, Part]) -> dict[str, float]:
 
 
 def main() -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    blocks = [milliseconds(parts(*block)) for block in _BLOCKS]
+    convolutions.use_one_thread()
+    blocks = [milliseconds(parts(*block)) for block in BLOCKS]
     rows = []
     for name in blocks[-1]:
         each = [block.get(name, 0.0) for block in blocks]
         rows.append([name, *(f"{value:.1f}" for value in each), f"{sum(each):.0f}"])
-    head = ["ms, batch of 64 images", *(f"{height}x{width}, {channels} to {filters}" for height, width, channels, filters in _BLOCKS), "all"]
-    text = "\n".join([*table(head, rows), ""])
+    head = ["ms, batch of 64 images", *(f"{height}x{width}, {channels} to {filters}" for height, width, channels, filters in BLOCKS), "all"]
+    text = "\n".join([*table(head, rows), "", f"On one core of: {machine.facts()['processor']}.", ""])
     print(text)
     _PAGE.write_text(text)
 

@@ -11,10 +11,13 @@ Contestants = dict[str, Callable[[], float]]
 
 
 class Claim(NamedTuple):
-    """A line of the table to be: the rate of `ours` against that of the fastest of `theirs`, and the ratio to reach."""
+    """A line of the table to be: the rate of `ours` against that of the fastest of `theirs`, and the ratio to reach.
+
+    A line without a goal explains another: it says how far that one can get.
+    """
 
     name: str
-    goal: float
+    goal: float | None
     ours: str
     theirs: tuple[str, ...]
 
@@ -27,8 +30,8 @@ class Ratio(NamedTuple):
     low: float
     high: float
     pairs: int
-    goal: float
-    met: bool
+    goal: float | None
+    met: bool | None
 
 
 def compare(contestants: Contestants, claims: Sequence[Claim], *, pairs: int) -> list[Ratio]:
@@ -52,4 +55,4 @@ def ratio_of(claim: Claim, turns: Sequence[dict[str, float]]) -> Ratio:
     """What turns of rates say of a claim."""
     ratios = [rates[claim.ours] / max(rates[name] for name in claim.theirs) for rates in turns]
     median = statistics.median(ratios)
-    return Ratio(claim.name, median, min(ratios), max(ratios), len(ratios), claim.goal, median >= claim.goal)
+    return Ratio(claim.name, median, min(ratios), max(ratios), len(ratios), claim.goal, None if claim.goal is None else median >= claim.goal)

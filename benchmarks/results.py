@@ -56,8 +56,8 @@ def markdown(lines: Sequence[Line]) -> str:
     head = ["what", "ratio (median)", "lowest to highest", "pairs", "goal", "met", "on"]
     cells = [
         [
-            line["name"], f"{line['ratio']:.2f}", f"{line['low']:.2f} to {line['high']:.2f}", str(line["pairs"]), f"{line['goal']:.2f}",
-            "yes" if line["met"] else "no", ascii_uppercase[machines.index(line["machine"])],
+            line["name"], f"{line['ratio']:.2f}", f"{line['low']:.2f} to {line['high']:.2f}", str(line["pairs"]),
+            *(("–", "–") if line["goal"] is None else (f"{line['goal']:.2f}", "yes" if line["met"] else "no")), ascii_uppercase[machines.index(line["machine"])],
         ]
         for line in lines
     ]  # fmt: skip

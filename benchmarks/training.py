@@ -8,10 +8,10 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from benchmarks.processes import one_core_environment, pinned
+from benchmarks.processes import one_core_environment, pinned, together
 from slotwise import numerics, storage
 from slotwise.contracts.job import TrainingJob, TrainingResult
 from slotwise.contracts.run import EpochRecord
@@ -37,9 +37,11 @@ def slots_rate(settings: TrainSettings, slots: int, place: str, *, hosts: Sequen
 
 def copies_rate(settings: TrainSettings, copies: int, place: str) -> float:
     """Images per second of separate trainings at the same time, together; copy r is one slot, pinned to core r."""
-    with ThreadPoolExecutor(copies) as pool:
-        results = list(pool.map(lambda core: run_slots(settings, 1, place, first_core=core), range(copies)))
-    return sum(rate_after_first(result.epochs) for result in results)
+
+    def copy(core: int) -> float:
+        return rate_after_first(run_slots(settings, 1, place, first_core=core).epochs)
+
+    return together([partial(copy, core) for core in range(copies)])
 
 
 def rate_after_first(epochs: Sequence[EpochRecord]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.pairs import Ratio
+from benchmarks.pairs import Claim, Ratio, ratio_of
 from benchmarks.results import added_to, markdown, within
 from benchmarks.rounds.predicting import rate_said
 
@@ -35,6 +35,15 @@ def test_the_table_says_on_which_machine_each_line_was_measured() -> None:
     assert "| second | 1.00 | 0.90 to 1.10 | 5 | 1.00 | yes | B |" in rows
     assert "| third | 0.50 | 0.40 to 0.60 | 5 | 1.00 | no | A |" in rows
     assert rows[-2:] == ["- A: processor slow, cores 2", "- B: processor fast, cores 2"]
+
+
+def test_a_line_that_explains_another_has_no_goal_and_is_neither_met_nor_missed() -> None:
+    turns = [{"slots": 9.0, "peer": 10.0, "other peer": 5.0}, {"slots": 6.0, "peer": 5.0, "other peer": 4.0}, {"slots": 8.0, "peer": 10.0, "other peer": 2.0}]
+    bound = ratio_of(Claim("bound", None, "slots", ("peer", "other peer")), turns)
+    assert (bound.ratio, bound.low, bound.high, bound.met) == (0.9, 0.8, 1.2, None)
+    assert ratio_of(Claim("line", 1.0, "slots", ("peer",)), turns).met is False
+    rows = [" ".join(row.split()) for row in markdown(added_to([], [bound], HERE, ["bound"])).splitlines()]
+    assert "| bound | 0.90 | 0.80 to 1.20 | 3 | – | – | A |" in rows
 
 
 def test_the_readme_changes_between_its_marks_only() -> None:

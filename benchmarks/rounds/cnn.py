@@ -27,13 +27,18 @@ def _tensorflow(model: str, data: str) -> Callable[[], AbstractContextManager[Co
         with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
             uri, place = dataset(data), Path(directory).as_uri()
             settings = TrainSettings(dataset=uri, run="unused", model=model, epochs=EPOCHS, batch_size=BATCH)
-            bfloat16 = settings.model_copy(update={"precision": "mixed_bfloat16"})
+            bfloat16, half = settings.model_copy(update={"precision": "mixed_bfloat16"}), settings.model_copy(update={"batch_size": BATCH // 2})
             yield {
                 "one slot": lambda: slots_rate(settings, 1, place),
                 "one slot bfloat16": lambda: slots_rate(bfloat16, 1, place),
                 "Keras fit": rate_of("peers.keras_fit", uri, model, BATCH, EPOCHS),
                 "two slots": lambda: slots_rate(settings, 2, place),
                 "two copies": lambda: copies_rate(settings, 2, place),
+                # A slot's work without the sums: what two slots could reach at the most.
+                "two half copies": lambda: copies_rate(half, 2, place),
+                "two slots, gRPC": lambda: slots_rate(settings, 2, place, hosts=range(2)),
+                "convolutions": rate_of("convolutions", "float32"),
+                "convolutions, bfloat16": rate_of("convolutions", "bfloat16"),
             }
 
     return contestants
@@ -65,15 +70,19 @@ def _ddp_rate(uri: str, ranks: int) -> float:
     return float(said[0].split()[-1])
 
 
-_BFLOAT16 = (Claim("one slot bfloat16 / Keras fit float32, covers", 2.8, "one slot bfloat16", ("Keras fit",)),) if has_bfloat16() else ()
+_BFLOAT16 = (
+    Claim("one slot bfloat16 / Keras fit float32, covers", 2.8, "one slot bfloat16", ("Keras fit",)),
+    Claim("convolutions by themselves in bfloat16 / in float32, covers", None, "convolutions, bfloat16", ("convolutions",)),
+)
 ROUNDS = (
     Round(
         "covers",
         (
             Claim("one slot / Keras fit, covers, float32", 1.75, "one slot", ("Keras fit",)),
-            *_BFLOAT16,
+            *(_BFLOAT16 if has_bfloat16() else ()),
             Claim("two slots / one slot, covers, same global batch", 1.75, "two slots", ("one slot",)),
             Claim("two slots / two separate copies, covers", 0.95, "two slots", ("two copies",)),
+            Claim("two separate copies with half the batch each / two separate copies, covers", None, "two half copies", ("two copies",)),
         ),
         _tensorflow("covers", "covers"),
     ),
@@ -83,6 +92,8 @@ ROUNDS = (
             Claim("one slot / Keras fit, simple, float32", 1.4, "one slot", ("Keras fit",)),
             Claim("two slots / one slot, simple, same global batch", 1.7, "two slots", ("one slot",)),
             Claim("two slots / two separate copies, simple", 0.9, "two slots", ("two copies",)),
+            Claim("two separate copies with half the batch each / two separate copies, simple", None, "two half copies", ("two copies",)),
+            Claim("two slots / two slots that sum over gRPC, simple", None, "two slots", ("two slots, gRPC",)),
         ),
         _tensorflow("simple", "small"),
     ),

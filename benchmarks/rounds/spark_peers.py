@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.data import dataset
 from benchmarks.pairs import Claim, Contestants
+from benchmarks.processes import rate_of, together
 from benchmarks.rounds.cnn import BATCH, EPOCHS
 from benchmarks.rounds.round import Round
 from benchmarks.submit import submit
@@ -35,16 +36,26 @@ def _on_spark(model: str, data: str) -> Callable[[], AbstractContextManager[Cont
                 arguments = (uri, model, str(batch), str(EPOCHS), str(_SLOTS))
                 return lambda: float(submit(f"benchmarks/peers/{program}.py", *arguments, master=_MASTER).split()[-1])
 
-            yield {"slots": slots, "tf_keras": peer("tf_keras_fit", BATCH), "TorchDistributor": peer("ddp", BATCH // _SLOTS)}
+            yield {
+                "slots": slots,
+                "tf_keras": peer("tf_keras_fit", BATCH),
+                "TorchDistributor": peer("ddp", BATCH // _SLOTS),
+                "convolutions": lambda: together([rate_of("convolutions", "float32", core=core) for core in range(_SLOTS)]),
+            }
 
     return contestants
 
 
-ROUNDS = tuple(
+_PEERS = ("tf_keras", "TorchDistributor")
+_AGAINST = "/ the faster of tf_keras fit in MirroredStrategyRunner and DDP under TorchDistributor"
+ROUNDS = (
     Round(
-        f"{model} on Spark",
-        (Claim(f"two slots / the faster of tf_keras fit in MirroredStrategyRunner and DDP under TorchDistributor, {model}", goal, "slots", ("tf_keras", "TorchDistributor")),),
-        _on_spark(model, data),
-    )
-    for model, data, goal in (("covers", "covers", 2.0), ("simple", "small", 1.5))
+        "covers on Spark",
+        (
+            Claim(f"two slots {_AGAINST}, covers", 2.0, "slots", _PEERS),
+            Claim("TensorFlow's convolutions of covers by themselves, on two cores / the faster of the same two", None, "convolutions", _PEERS),
+        ),
+        _on_spark("covers", "covers"),
+    ),
+    Round("simple on Spark", (Claim(f"two slots {_AGAINST}, simple", 1.5, "slots", _PEERS),), _on_spark("simple", "small")),
 )
