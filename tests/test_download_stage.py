@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from slotwise import storage
 from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
 from slotwise.download import cache
+from slotwise.download.progress import reported
 from slotwise.download.stage import Outcome, gather_bytes, gather_urls, shares
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources.demo.faults import FAILURES, FAULTS
@@ -107,7 +110,14 @@ def test_outcome_counts_by_status(spark: SparkSession, server: FaultyServer, tmp
 def test_progress_is_said(spark: SparkSession, server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     urls = {name: f"{server.url}/{name}.jpg" for name in ("p1", "p2", "not-found")}
     gathered(spark, urls, settings_for(tmp_path), tmp_path / "staging")
-    assert "download 3/3, 2 good, 1 failed" in capsys.readouterr().out
+    assert re.search(r"^download 3/3, 2 good, 1 failed, [\d,]+ images/s$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_before_a_task_has_ended_no_rate_is_said(spark: SparkSession) -> None:
+    said: list[str] = []
+    with reported(spark.sparkContext, "download", 3, every=0.01, say=said.append):
+        time.sleep(0.2)
+    assert said == ["download 0/3, 0 good, 0 failed"]
 
 
 def test_bytes_are_normalised_once(spark: SparkSession, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slotwise.training.laps import Laps
+from slotwise.laps import Laps
 
 
 def test_each_stretch_begins_where_the_last_one_ended() -> None:

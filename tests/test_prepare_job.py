@@ -147,6 +147,10 @@ def test_real_covers_twice_give_the_same_bytes_and_no_second_request(spark_submi
         first, asked = load(dataset), dict(server.requests)
         second = prepared(spark, *arguments, "--dataset", dataset, "--overwrite")
         assert server.requests == asked
+    # The job says where its time went, Java's start included; in a session that ran already that is none of it.
+    assert re.search(r"^[\d.]+ s: session [\d.]+ s, catalogue [\d.]+ s, images [\d.]+ s, balance [\d.]+ s, shards and report [\d.]+ s$", run.stdout, re.MULTILINE), run.stdout
+    assert list(first.seconds) == ["session", *second.seconds]
+    assert all(seconds > 0 for seconds in first.seconds.values())
     assert set(asked.values()) == {1}
     check_sums(second, dataset, rows_of(dataset, tmp_path))
     assert first.image_size == (150, 100)

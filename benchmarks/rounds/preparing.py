@@ -26,6 +26,8 @@ from benchmarks.memory import PeakMemory
 from benchmarks.pairs import Claim, Contestants
 from benchmarks.rounds.round import Round
 from benchmarks.submit import command_of, environment
+from slotwise import storage
+from slotwise.contracts import dataset as datasets
 from slotwise.imaging import JPEG_QUALITY
 from slotwise.localcluster.processes import free_port
 
@@ -58,8 +60,16 @@ def _contestants() -> Iterator[Contestants]:
                 "--source", "covers", "--input", str(table), "--dataset", str(root / "dataset"), "--cache", str(root / "cache"), "--image-size", f"{_SIZE}x{_SIZE}",
                 "--classes", str(_CLASSES), "--per-host", "64", "--allow-addresses", "127.0.0.0/8", "--overwrite",
             ]  # fmt: skip
+            measure_prepare = rate("prepare", *command_of("jobs/prepare.py", *flags, master=_MASTER))
+
+            def prepare() -> float:
+                found = measure_prepare()
+                parts = datasets.load(storage.normalise(str(root / "dataset"))).seconds
+                print(f"    prepare: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in parts.items())}; {busy['prepare']:.1f} s of processor", flush=True)
+                return found
+
             yield {
-                "prepare": rate("prepare", *command_of("jobs/prepare.py", *flags, master=_MASTER)),
+                "prepare": prepare,
                 "img2dataset": rate("img2dataset", *command_of("benchmarks/peers/img2dataset_job.py", str(table), str(root / "images"), str(_SIZE), str(JPEG_QUALITY), master=_MASTER)),
                 # Of the run just measured, the server's and the system's share in it too.
                 "prepare without a gap": lambda: _IMAGES / (busy["prepare"] / _CORES),

@@ -84,6 +84,8 @@ class DatasetRecord(BaseModel):
     accounting: Accounting
     settings: dict[str, Any]
     versions: dict[str, str]
+    seconds: dict[str, float] = {}
+    """How long it took to make, part after part; empty in a dataset from before this was kept."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> DatasetRecord:

@@ -34,7 +34,9 @@ def reported(context: SparkContext, title: str, total: int, *, every: float = 5.
         if done == said[0]:
             return
         said[0] = done
-        say(f"{title} {done:,}/{total:,}, {min(good, total):,} good, {min(failed, total):,} failed, {done / max(1e-9, time.monotonic() - started):,.0f} images/s")
+        # Until a task has ended nobody knows a rate.
+        rate = f", {done / max(1e-9, time.monotonic() - started):,.0f} images/s" if done else ""
+        say(f"{title} {done:,}/{total:,}, {min(good, total):,} good, {min(failed, total):,} failed{rate}")
 
     def watch() -> None:
         while not ended.wait(every):

@@ -24,10 +24,10 @@ from slotwise.feed import records as feed_records
 from slotwise.feed.order import slot_shards, training_plan, validation_partners
 from slotwise.feed.pipeline import Batch, evaluation_batches, no_sample, training_batches
 from slotwise.feed.shards import local_shards
+from slotwise.laps import Laps
 from slotwise.training import audit
 from slotwise.training.checkpoints import Arrays, Checkpoints, Progress
 from slotwise.training.clock import EpochClock
-from slotwise.training.laps import Laps
 from slotwise.training.progress import ProgressLines
 from slotwise.training.recorder import Recorder
 from slotwise.training.resume import check_resumable, fixed_settings

@@ -18,7 +18,7 @@ from pathlib import Path
 from slotwise.contracts.job import SlotExit, TrainingJob
 from slotwise.engines import lean
 from slotwise.errors import Interrupted, SlotwiseError
-from slotwise.training.laps import Laps
+from slotwise.laps import Laps
 
 _PARENT_CHECK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 1.0

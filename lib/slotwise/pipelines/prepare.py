@@ -22,6 +22,8 @@ from slotwise.explore.stage import explore
 from slotwise.explore.write import write
 from slotwise.export import petastorm
 from slotwise.export.shards import export
+from slotwise.laps import Laps
+from slotwise.report import wording
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
 from slotwise.stored import stored, stored_and_counted, stored_by_status
@@ -40,7 +42,9 @@ def run(settings: PrepareSettings, spark: SparkSession | None = None) -> Dataset
     """
     settings = check(settings)
     with session.lent(spark, lambda: start_session(settings)) as active:
-        return prepare(active, settings)
+        laps = Laps(session.submitted(active) if spark is None else None)
+        laps.lap("session")
+        return prepare(active, settings, laps)
 
 
 def check(settings: PrepareSettings) -> PrepareSettings:
@@ -78,8 +82,11 @@ def start_session(settings: PrepareSettings) -> SparkSession:
     return session.start(f"slotwise prepare {settings.source}", session.effective_conf())
 
 
-def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
+def prepare(spark: SparkSession, settings: PrepareSettings, laps: Laps | None = None) -> DatasetRecord:
     """Makes the dataset of checked settings and puts it in place; returns its record.
+
+    Args:
+        laps: what was done for it before; nothing, unless told.
 
     Raises:
         UsageError: the input is not what the source needs.
@@ -87,20 +94,25 @@ def prepare(spark: SparkSession, settings: PrepareSettings) -> DatasetRecord:
     """
     dataset = settings.dataset
     assert dataset is not None
+    laps = laps or Laps()
     with _served(spark, settings) as settings, _scratch(dataset) as scratch:
         chosen = choose(spark, settings, scratch)
+        laps.lap("catalogue")
         fetched = _gather(spark, settings, chosen, scratch)
         _check_fetched(spark, settings, chosen, fetched)
+        laps.lap("images")
         gathered = fetched.rows
         target = DatasetPaths(storage.join(scratch, "dataset"))
         with session.beside(spark, "explore images", lambda: write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)):
             with session.phase(spark, "balance classes"):
                 balanced = balance(gathered, settings, chosen.classes, storage.join(scratch, "balanced"), given=chosen.given)
                 accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
+            laps.lap("balance")
             with session.phase(spark, f"write {settings.format} shards"):
                 images = gathered.where(F.col("status").isNull()).select("id", "image")
                 shards = export(spark, balanced.samples, images, target.root, settings)
-        record = _record(settings, balanced, shards, accounting)
+        laps.lap("shards and report")
+        record = _record(settings, balanced, shards, accounting, laps.seconds)
         storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
         check_files(target.root, record)
         storage.replace_directory(target.root, dataset)
@@ -237,13 +249,15 @@ def describe_accounting(accounting: Accounting) -> str:
 def describe(record: DatasetRecord) -> str:
     """What the driver prints at the end."""
     splits = ", ".join(f"{name} {split.samples:,}" for name, split in record.splits.items())
+    parts = ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in record.seconds.items())
     return (
         f"{describe_accounting(record.accounting)}\n{len(record.classes)} classes; samples: {splits}\n"
+        f"{wording.duration(sum(record.seconds.values()))}: {parts}\n"
         f"dataset: {record.uri}\nreport: {storage.join(DatasetPaths(record.uri).explore, 'report.html')}"
     )
 
 
-def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, list[ShardRecord]], accounting: Accounting) -> DatasetRecord:
+def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, list[ShardRecord]], accounting: Accounting, seconds: dict[str, float]) -> DatasetRecord:
     assert settings.image_size is not None
     splits = {
         split: SplitRecord(
@@ -268,4 +282,5 @@ def _record(settings: PrepareSettings, balanced: Balanced, shards: dict[str, lis
         accounting=accounting,
         settings=without_credentials(settings.model_dump(mode="json")),
         versions=installed_versions(),
+        seconds=seconds,
     )

@@ -21,13 +21,13 @@ from slotwise.contracts.paths import RunPaths
 from slotwise.contracts.run import VERSION, RunRecord, SlotRecord
 from slotwise.errors import TrainingFailed, UsageError
 from slotwise.feed.order import slot_shards, training_plan
+from slotwise.laps import Laps
 from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
 from slotwise.tracking.sending import send_apart
 from slotwise.training import audit
 from slotwise.training.checkpoints import Checkpoints
-from slotwise.training.laps import Laps
 from slotwise.training.lock import RunLock
 from slotwise.training.resume import check_resumable
 from slotwise.versions import installed_versions

@@ -17,12 +17,12 @@ from slotwise.contracts.paths import RunPaths, SearchPaths
 from slotwise.contracts.run import RunRecord
 from slotwise.contracts.search import SearchState, TrialRecord
 from slotwise.errors import Interrupted, TrainingFailed, UsageError
+from slotwise.laps import Laps
 from slotwise.pipelines import train
 from slotwise.report import wording
 from slotwise.settings.train import TrainSettings
 from slotwise.settings.training import TrainingSettings
 from slotwise.settings.tune import TuneSettings
-from slotwise.training.laps import Laps
 from slotwise.tuning.oracle import Oracle
 from slotwise.tuning.space import applied
 

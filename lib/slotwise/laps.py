@@ -1,4 +1,4 @@
-"""Where the seconds before the first training step go, in a driver and in a slot's process."""
+"""Where the seconds of a job go, part after part: before the first training step in a driver and in a slot's process, and in prepare."""
 
 from __future__ import annotations
 
