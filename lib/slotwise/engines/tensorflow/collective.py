@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from slotwise.engines.neighbours import HostSum, LostNeighbour, Neighbours, NeighbourSum, join
-from slotwise.engines.tensorflow.network import Network, begun_when_ready
+from slotwise.engines.tensorflow.network import Network
 
 # Numbers of groups of processes; the strategy counts its own from 1.
 _ALL, _FIRST_OF_HOSTS = 1_000, 1_001
@@ -86,7 +86,15 @@ class Slots:
 
 def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours) -> list[tf.Tensor]:
     place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
-    return _from_python(lambda _: place.take(), _given(place, values), values)
+    if len(values) > 1:
+        return _from_python(lambda _: place.take(), _given(place, values), values)
+
+    def give_and_take(own: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
+        place.give([own])
+        return place.take()
+
+    # What comes alone is waited for at once, as batch statistics are: one call into Python instead of two.
+    return _from_python(give_and_take, values[0], values)
 
 
 def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, between_hosts: Network) -> list[tf.Tensor]:
@@ -99,13 +107,15 @@ def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, betwee
 
 
 def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Gives values once they are known. They are taken after the sums that were traced before, so that all slots take in one order."""
+    """Gives values once they are known, for TensorFlow orders stateless operations by their inputs alone. They are taken after the sums that were
+    traced before, so that all slots take in one order.
+    """
 
     def give(*own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         place.give(own)
         return np.array(True)
 
-    return begun_when_ready(lambda *own: tf.numpy_function(give, own, tf.bool), *values)
+    return tf.numpy_function(give, values, tf.bool, stateful=False)
 
 
 def _from_python(function: Callable[[Any], Sequence[npt.NDArray[Any]]], argument: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -55,8 +55,16 @@ class Network:
         return tf.ensure_shape(reduced, value.shape)
 
     def _begin(self, operation: Callable[[tf.Tensor], tf.Tensor], value: tf.Tensor) -> tf.Tensor:
-        """One after the other where there is an order, and else as soon as the value is known."""
-        return operation(value) if self._order else begun_when_ready(operation, value)
+        """One after the other where there is an order, and else as soon as the value is known.
+
+        TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before.
+        It does not look into a function that is called as one without.
+        """
+        if self._order:
+            return operation(value)
+        function = tf.function(operation, autograph=False).get_concrete_function(tf.TensorSpec(value.shape, value.dtype))
+        (result,) = tf.raw_ops.PartitionedCall(args=[value], Tout=[function.outputs[0].dtype], f=function)
+        return result
 
     @cached_property
     def _order(self) -> list[tf.Variable]:
@@ -67,14 +75,3 @@ class Network:
             return []
         with tf.init_scope():
             return [tf.Variable(0.0, trainable=False)]
-
-
-def begun_when_ready(operation: Callable[..., tf.Tensor], *values: tf.Tensor) -> tf.Tensor:
-    """Begins an operation with side effects once its inputs are known, whichever were written before it.
-
-    TensorFlow runs operations with side effects in the order in which they were traced, each after the end of the one before.
-    It does not look into a function that is called as one without.
-    """
-    function = tf.function(operation, autograph=False).get_concrete_function(*(tf.TensorSpec(value.shape, value.dtype) for value in values))
-    (result,) = tf.raw_ops.PartitionedCall(args=values, Tout=[function.outputs[0].dtype], f=function)
-    return result
