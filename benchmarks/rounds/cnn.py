@@ -21,17 +21,17 @@ from slotwise.settings.train import TrainSettings
 BATCH, EPOCHS = 128, 3
 
 
-def _tensorflow(model: str, data: str) -> Callable[[], AbstractContextManager[Contestants]]:
+def _tensorflow(model: str, data: str, epochs: int) -> Callable[[], AbstractContextManager[Contestants]]:
     @contextmanager
     def contestants() -> Iterator[Contestants]:
         with tempfile.TemporaryDirectory(prefix="slotwise-bench-") as directory:
             uri, place = dataset(data), Path(directory).as_uri()
-            settings = TrainSettings(dataset=uri, run="unused", model=model, epochs=EPOCHS, batch_size=BATCH)
+            settings = TrainSettings(dataset=uri, run="unused", model=model, epochs=epochs, batch_size=BATCH)
             bfloat16, half = settings.model_copy(update={"precision": "mixed_bfloat16"}), settings.model_copy(update={"batch_size": BATCH // 2})
             yield {
                 "one slot": lambda: slots_rate(settings, 1, place),
                 "one slot bfloat16": lambda: slots_rate(bfloat16, 1, place),
-                "Keras fit": rate_of("peers.keras_fit", uri, model, BATCH, EPOCHS),
+                "Keras fit": rate_of("peers.keras_fit", uri, model, BATCH, epochs),
                 "two slots": lambda: slots_rate(settings, 2, place),
                 "two copies": lambda: copies_rate(settings, 2, place),
                 # A slot's work without the sums: what two slots could reach at the most.
@@ -84,7 +84,7 @@ ROUNDS = (
             Claim("two slots / two separate copies, covers", 0.95, "two slots", ("two copies",)),
             Claim("two separate copies with half the batch each / two separate copies, covers", None, "two half copies", ("two copies",)),
         ),
-        _tensorflow("covers", "covers"),
+        _tensorflow("covers", "covers", EPOCHS),
     ),
     Round(
         "simple",
@@ -95,7 +95,7 @@ ROUNDS = (
             Claim("two separate copies with half the batch each / two separate copies, simple", None, "two half copies", ("two copies",)),
             Claim("two slots / two slots that sum over gRPC, simple", None, "two slots", ("two slots, gRPC",)),
         ),
-        _tensorflow("simple", "small"),
+        _tensorflow("simple", "cifar10", EPOCHS - 1),
     ),
     Round(
         "torch",
