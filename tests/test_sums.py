@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from slots import run_script
@@ -93,6 +95,26 @@ def test_sums_leave_nothing_behind(through_memory: bool) -> None:
         wrong, growth = said.split("\n")[-2].rsplit(maxsplit=1)
         assert wrong == "[]"
         assert int(growth) < _GROWTH
+
+
+_TOGETHER = """
+def several(value):
+    # What does not change, as the gradient of a layer that is multiplied by nought, TensorFlow would work out once.
+    return slots.sums([value, tf.fill([2, 3], 2 * value)]), slots.sums([tf.constant(slots.rank + 1.0), tf.ones([5])])
+
+together = tf.function(lambda value: slots.run(several, value), autograph=False)
+for number in range(4):
+    print([each.numpy().ravel().tolist() for sums in together(tf.constant(float(number))) for each in sums])
+slots.part()
+"""
+
+
+@WAYS
+def test_tensors_that_are_summed_together_are_right_in_every_call_constant_ones_too(hosts: tuple[int, ...], through_memory: bool, said: list[str]) -> None:
+    slots = len(hosts)
+    right = [[[slots * number], [2 * slots * number] * 6, [slots * (slots + 1) / 2], [slots] * 5] for number in range(4)]
+    for output in run_script(_script(through_memory, _TOGETHER), slots, hosts):
+        assert [ast.literal_eval(line) for line in output.split("\n")[-5:-1]] == right
 
 
 _OUT_OF_ORDER = """

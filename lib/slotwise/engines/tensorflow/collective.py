@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ class Slots:
     """The slots of this one's host, if any host has several; these sum through memory."""
     between_hosts: Network | None = None
     """That of the first slots of all hosts, if there are several hosts and neighbours."""
+    _no_constant: tf.Variable = field(default_factory=lambda: tf.Variable(False, trainable=False), repr=False)
 
     @property
     def is_chief(self) -> bool:
@@ -55,7 +56,8 @@ class Slots:
             return list(values)
         if not self.neighbours or not all(value.shape.is_fully_defined() for value in values):
             return self.network.sums(values)
-        return _sums_over_hosts(values, self.neighbours, self.between_hosts) if self.between_hosts else _sums_on_host(values, self.neighbours)
+        on_host = values, self.neighbours, self._no_constant
+        return _sums_over_hosts(*on_host, self.between_hosts) if self.between_hosts else _sums_on_host(*on_host)
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""
@@ -84,10 +86,10 @@ class Slots:
         return {}
 
 
-def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours) -> list[tf.Tensor]:
+def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable) -> list[tf.Tensor]:
     place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
     if len(values) > 1:
-        return _from_python(lambda _: place.take(), _given(place, values), values)
+        return _from_python(lambda _: place.take(), _given(place, values, no_constant), values)
 
     def give_and_take(own: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
         place.give([own])
@@ -97,25 +99,28 @@ def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours) -> list[t
     return _from_python(give_and_take, values[0], values)
 
 
-def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, between_hosts: Network) -> list[tf.Tensor]:
+def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable, between_hosts: Network) -> list[tf.Tensor]:
     place = neighbours.host_sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
-    are_given = _given(place, values)
+    are_given = _given(place, values, no_constant)
     if neighbours.rank > 0:
         return _from_python(lambda _: place.take(), are_given, values)
     own = tf.numpy_function(lambda _: place.add_up(), [are_given], values[0].dtype)
     return _from_python(place.hand_out, between_hosts.sum(tf.ensure_shape(own, [place.size])), values)
 
 
-def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor]) -> tf.Tensor:
+def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable) -> tf.Tensor:
     """Gives values once they are known, for TensorFlow orders stateless operations by their inputs alone. They are taken after the sums that were
     traced before, so that all slots take in one order.
+
+    Args:
+        no_constant: any variable; a stateless operation on constants alone would be carried out once and no more.
     """
 
-    def give(*own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    def give(_: npt.NDArray[np.bool_], *own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         place.give(own)
         return np.array(True)
 
-    return tf.numpy_function(give, values, tf.bool, stateful=False)
+    return tf.numpy_function(give, [no_constant, *values], tf.bool, stateful=False)
 
 
 def _from_python(function: Callable[[Any], Sequence[npt.NDArray[Any]]], argument: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
