@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,8 @@ class Slots:
     """The slots of this one's host, if any host has several; these sum through memory."""
     between_hosts: Network | None = None
     """That of the first slots of all hosts, if there are several hosts and neighbours."""
-    _no_constant: tf.Variable = field(default_factory=lambda: tf.Variable(False, trainable=False), repr=False)
+    no_constant: tf.Variable | None = None
+    """A variable for `_given`, where there are neighbours."""
 
     @property
     def is_chief(self) -> bool:
@@ -56,7 +57,7 @@ class Slots:
             return list(values)
         if not self.neighbours or not all(value.shape.is_fully_defined() for value in values):
             return self.network.sums(values)
-        on_host = values, self.neighbours, self._no_constant
+        on_host = values, self.neighbours, self.no_constant
         return _sums_over_hosts(*on_host, self.between_hosts) if self.between_hosts else _sums_on_host(*on_host)
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
@@ -86,7 +87,7 @@ class Slots:
         return {}
 
 
-def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable) -> list[tf.Tensor]:
+def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable | None) -> list[tf.Tensor]:
     place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
     if len(values) > 1:
         return _from_python(lambda _: place.take(), _given(place, values, no_constant), values)
@@ -99,7 +100,7 @@ def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours, no_consta
     return _from_python(give_and_take, values[0], values)
 
 
-def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable, between_hosts: Network) -> list[tf.Tensor]:
+def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable | None, between_hosts: Network) -> list[tf.Tensor]:
     place = neighbours.host_sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
     are_given = _given(place, values, no_constant)
     if neighbours.rank > 0:
@@ -108,7 +109,7 @@ def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_con
     return _from_python(place.hand_out, between_hosts.sum(tf.ensure_shape(own, [place.size])), values)
 
 
-def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable) -> tf.Tensor:
+def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable | None) -> tf.Tensor:
     """Gives values once they are known, for TensorFlow orders stateless operations by their inputs alone. They are taken after the sums that were
     traced before, so that all slots take in one order.
 
@@ -190,11 +191,12 @@ def _joined(slots: Slots, hosts: Sequence[int]) -> Slots:
     if not neighbours:
         print("slots of a host do not see each other: all sum over the network", flush=True)
         return slots
+    no_constant = tf.Variable(False, trainable=False)
     if count == 1:
         print("all slots share this host: they sum through memory", flush=True)
-        return replace(slots, neighbours=neighbours)
+        return replace(slots, neighbours=neighbours, no_constant=no_constant)
     print(f"slots that share a host sum through memory, and {count} hosts over the network", flush=True)
-    return replace(slots, neighbours=neighbours, between_hosts=Network(_FIRST_OF_HOSTS, count, slots.network.communication))
+    return replace(slots, neighbours=neighbours, no_constant=no_constant, between_hosts=Network(_FIRST_OF_HOSTS, count, slots.network.communication))
 
 
 def is_lost_peer(error: Exception) -> bool:
