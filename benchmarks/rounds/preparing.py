@@ -43,7 +43,7 @@ def _contestants() -> Iterator[Contestants]:
         with _server(root) as url:
             table = _write_table(root, url)
             busy: dict[str, float] = {}
-            peaks: dict[str, int] = {}
+            peaks: dict[str, float] = {}
 
             def rate(name: str, *command: str) -> Callable[[], float]:
                 def measure() -> float:
@@ -68,15 +68,23 @@ def _contestants() -> Iterator[Contestants]:
                 print(f"    prepare: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in parts.items())}; {busy['prepare']:.1f} s of processor", flush=True)
                 return found
 
+            img2dataset = rate("img2dataset", *command_of("benchmarks/peers/img2dataset_job.py", str(table), str(root / "images"), str(_SIZE), str(JPEG_QUALITY), master=_MASTER))
             yield {
                 "prepare": prepare,
-                "img2dataset": rate("img2dataset", *command_of("benchmarks/peers/img2dataset_job.py", str(table), str(root / "images"), str(_SIZE), str(JPEG_QUALITY), master=_MASTER)),
-                # Of the run just measured, the server's and the system's share in it too.
-                "prepare without a gap": lambda: _IMAGES / (busy["prepare"] / _CORES),
-                # Of the runs just measured; the less the better, so the inverse is the rate.
-                "prepare's memory": lambda: 1 / peaks["prepare"],
-                "img2dataset's memory": lambda: 1 / peaks["img2dataset"],
+                "img2dataset": img2dataset,
+                # The server's and the system's share in it too.
+                "prepare without a gap": lambda: _IMAGES / (_taken(busy, "prepare", prepare) / _CORES),
+                # The less the better, so the inverse is the rate.
+                "prepare's memory": lambda: 1 / _taken(peaks, "prepare", prepare),
+                "img2dataset's memory": lambda: 1 / _taken(peaks, "img2dataset", img2dataset),
             }
+
+
+def _taken(figures: dict[str, float], name: str, measure: Callable[[], float]) -> float:
+    """A figure of the run that this turn has measured; where nobody asked for that one's rate, it is measured for this."""
+    if name not in figures:
+        measure()
+    return figures.pop(name)
 
 
 def _run(command: list[str]) -> tuple[float, int]:
