@@ -95,7 +95,7 @@ ROUNDS = (
             Claim("two separate copies with half the batch each / two separate copies, simple", None, "two half copies", ("two copies",)),
             Claim("two slots / two slots that sum over gRPC, simple", None, "two slots", ("two slots, gRPC",)),
         ),
-        _tensorflow("simple", "cifar10", EPOCHS - 1),
+        _tensorflow("simple", "cifar10", EPOCHS - 1),  # with 281 steps in an epoch, one after the first is enough
     ),
     Round(
         "torch",

@@ -14,8 +14,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from math import prod
 from typing import Any
 
@@ -27,8 +27,6 @@ Array = npt.NDArray[Any]
 _WAIT_SECONDS = 10.0
 _RANK = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")  # process, user and group: Linux's ucred
-
-_LOST = "another slot of this host has ended: {}"
 
 _ALIGNMENT = 64  # bytes: TensorFlow's EIGEN_MAX_ALIGN_BYTES
 
@@ -97,19 +95,15 @@ class Neighbours:
             self._hear(self._links[:1])
 
     def _tell(self, links: Sequence[socket.socket]) -> None:
-        try:
+        with _losses():
             for link in links:
                 link.send(b".")
-        except ConnectionError as error:
-            raise LostNeighbour(_LOST.format(error)) from error
 
     def _hear(self, links: Sequence[socket.socket]) -> None:
-        try:
+        with _losses():
             for link in links:
                 if not link.recv(1):
                     raise ConnectionResetError("its socket is closed")
-        except ConnectionError as error:
-            raise LostNeighbour(_LOST.format(error)) from error
 
     def set_aside(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array of zeros in the next piece of the memory."""
@@ -119,6 +113,14 @@ class Neighbours:
         piece = mmap.mmap(self._memory, length, offset=self._used)
         self._used += -(-length // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         return np.frombuffer(piece, dtype, prod(shape)).reshape(shape)
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError as error:
+        raise LostNeighbour(f"another slot of this host has ended: {error}") from error
 
 
 class _Layout:
