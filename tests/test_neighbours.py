@@ -74,7 +74,8 @@ def test_every_slot_has_the_same_bits_and_the_right_sum(count: int, shape: list[
             place.give([value, np.full(3, slot.rank, dtype)])
             summed, ranks = place.take()
             assert ranks.tolist() == [count * (count - 1) // 2] * 3
-            assert summed.ctypes.data % 64 == ranks.ctypes.data % 64 == 0
+            if is_large:  # what TensorFlow would have to copy otherwise
+                assert summed.ctypes.data % 64 == ranks.ctypes.data % 64 == 0
             taken.append(summed)
         return taken
 
