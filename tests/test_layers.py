@@ -310,7 +310,7 @@ def one_step(class_weights: list[float] | None, keys: tf.Tensor, label_smoothing
     ],
 )
 def test_gradients_are_summed_in_buckets_from_the_last_on(sizes: list[int], first: int, least: int, groups: list[list[int]]) -> None:
-    assert [sizes[bucket] for bucket in buckets(sizes, first, least, last=3)] == groups
+    assert [sizes[bucket] for bucket in buckets(sizes, 3, first, least)] == groups
 
 
 def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:

@@ -174,8 +174,8 @@ class _Layout:
 class NeighbourSum:
     """One place in a program where slots sum arrays: each gives its own, then each takes the sums; all slots take those of several places in one order."""
 
-    def give(self, values: Sequence[Array]) -> None:
-        """Lays down this slot's arrays; it may come long before `take`, and out of order."""
+    def give(self, values: Sequence[Array], first: int = 0) -> None:
+        """Lays down this slot's arrays from the one with a number on; it may come long before `take`, and out of order, but after the last `take`."""
         raise NotImplementedError
 
     def take(self) -> list[Array]:
@@ -194,11 +194,10 @@ class _OnePass(NeighbourSum):
         self._neighbours, self._layout = neighbours, layout
         turns = neighbours.set_aside((2, neighbours.count, layout.size), layout.dtype)
         self._parts, self._own = [list(parts) for parts in turns], [layout.views(parts[neighbours.rank]) for parts in turns]
-        self._given = self._taken = 0
+        self._taken = 0
 
-    def give(self, values: Sequence[Array]) -> None:
-        _lay_down(values, self._own[self._given % 2])
-        self._given += 1
+    def give(self, values: Sequence[Array], first: int = 0) -> None:
+        _lay_down(values, self._own[self._taken % 2][first:])
 
     def take(self) -> list[Array]:
         self._neighbours.meet()
@@ -216,8 +215,8 @@ class _TwoPasses(NeighbourSum):
         self._own, stretch = layout.views(parts[neighbours.rank]), layout.stretch(neighbours.rank, neighbours.count)
         self._stretches, self._stretch_total = [part[stretch] for part in parts], self._total[stretch]
 
-    def give(self, values: Sequence[Array]) -> None:
-        _lay_down(values, self._own)
+    def give(self, values: Sequence[Array], first: int = 0) -> None:
+        _lay_down(values, self._own[first:])
 
     def take(self) -> list[Array]:
         self._neighbours.meet()
@@ -247,9 +246,9 @@ class HostSum:
         """Numbers that `add_up` gives."""
         return self._layout.size
 
-    def give(self, values: Sequence[Array]) -> None:
-        """Lays down this slot's arrays; it may come long before what follows, and out of order."""
-        _lay_down(values, self._own)
+    def give(self, values: Sequence[Array], first: int = 0) -> None:
+        """Lays down this slot's arrays from the one with a number on; it may come long before what follows, and out of order."""
+        _lay_down(values, self._own[first:])
 
     def add_up(self) -> Array:
         """The sums over this host, flat, once all its slots have given theirs. Raises LostNeighbour."""
@@ -277,7 +276,7 @@ class HostSum:
 
 
 def _lay_down(values: Sequence[Array], places: Sequence[Array]) -> None:
-    for place, value in zip(places, values, strict=True):
+    for place, value in zip(places, values, strict=False):
         place[...] = value
 
 

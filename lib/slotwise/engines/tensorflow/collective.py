@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -16,10 +17,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from slotwise.engines.neighbours import HostSum, LostNeighbour, Neighbours, NeighbourSum, join
-from slotwise.engines.tensorflow.network import Network
+from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES, Network
 
 # Numbers of groups of processes; the strategy counts its own from 1.
 _ALL, _FIRST_OF_HOSTS = 1_000, 1_001
+
+_CALL_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,27 @@ class Slots:
         (summed,) = self.sums([value])
         return summed
 
-    def sums(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The sums of tensors of one dtype, which take their trip together; else like `sum`."""
+    def sums(self, *buckets: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The sums of tensors of one dtype, in their order; else like `sum`. A bucket's tensors take their trip together.
+
+        Args:
+            buckets: the last one's tensors are known first, and the first one's last.
+        """
+        values = list(itertools.chain(*buckets))
         if self.count == 1:
-            return list(values)
+            return values
         if not self.neighbours or not all(value.shape.is_fully_defined() for value in values):
-            return self.network.sums(values)
-        on_host = values, self.neighbours, self.no_constant
-        return _sums_over_hosts(*on_host, self.between_hosts) if self.between_hosts else _sums_on_host(*on_host)
+            return [summed for bucket in buckets for summed in self.network.sums(bucket)]
+        if self.between_hosts:
+            return [summed for bucket in buckets for summed in _sums_over_hosts(bucket, self.neighbours, self.no_constant, self.between_hosts)]
+        return _sums_on_host(buckets, self.neighbours, self.no_constant)
+
+    @property
+    def last_bucket_bytes(self) -> int:
+        """What `sums` should have in its first bucket, which is known last, unless a tensor is larger: as many bytes as take one trip over the network.
+        In memory, to give them sooner would cost a call into Python, which takes longer than copying them.
+        """
+        return ONE_TRIP_BYTES if self.between_hosts or not self.neighbours else _CALL_BYTES
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of a tensor over all slots, called from plain Python."""
@@ -87,46 +103,48 @@ class Slots:
         return {}
 
 
-def _sums_on_host(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable | None) -> list[tf.Tensor]:
+def _sums_on_host(buckets: Sequence[Sequence[tf.Tensor]], neighbours: Neighbours, no_constant: tf.Variable | None) -> list[tf.Tensor]:
+    """What is known last is given by the call that takes all sums: a call into Python costs more than a small sum."""
+    values = list(itertools.chain(*buckets))
     place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
-    if len(values) > 1:
-        return _from_python(lambda _: place.take(), _given(place, values, no_constant), values)
+    ends = list(itertools.accumulate(len(bucket) for bucket in buckets))
+    are_given = [_given(place, bucket, no_constant, end) for end, bucket in zip(ends, buckets[1:], strict=False)]
 
-    def give_and_take(own: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
-        place.give([own])
+    def give_and_take(*arguments: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
+        place.give(arguments[len(are_given) :])
         return place.take()
 
-    # What comes alone is waited for at once, as batch statistics are: one call into Python instead of two.
-    return _from_python(give_and_take, values[0], values)
+    return _from_python(give_and_take, [*are_given, *buckets[0]], values)
 
 
 def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable | None, between_hosts: Network) -> list[tf.Tensor]:
     place = neighbours.host_sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
     are_given = _given(place, values, no_constant)
     if neighbours.rank > 0:
-        return _from_python(lambda _: place.take(), are_given, values)
+        return _from_python(lambda _: place.take(), [are_given], values)
     own = tf.numpy_function(lambda _: place.add_up(), [are_given], values[0].dtype)
-    return _from_python(place.hand_out, between_hosts.sum(tf.ensure_shape(own, [place.size])), values)
+    return _from_python(place.hand_out, [between_hosts.sum(tf.ensure_shape(own, [place.size]))], values)
 
 
-def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable | None) -> tf.Tensor:
+def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable | None, first: int = 0) -> tf.Tensor:
     """Gives values once they are known, for TensorFlow orders stateless operations by their inputs alone. They are taken after the sums that were
     traced before, so that all slots take in one order.
 
     Args:
         no_constant: any variable; a stateless operation on constants alone would be carried out once and no more.
+        first: the number of the first of them among those of the place.
     """
 
     def give(_: npt.NDArray[np.bool_], *own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        place.give(own)
+        place.give(own, first)
         return np.array(True)
 
     return tf.numpy_function(give, [no_constant, *values], tf.bool, stateful=False)
 
 
-def _from_python(function: Callable[[Any], Sequence[npt.NDArray[Any]]], argument: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _from_python(function: Callable[..., Sequence[npt.NDArray[Any]]], arguments: Sequence[tf.Tensor], like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Tensors of the shapes and dtypes of others."""
-    found = tf.numpy_function(function, [argument], [value.dtype for value in like])
+    found = tf.numpy_function(function, arguments, [value.dtype for value in like])
     return [tf.ensure_shape(each, value.shape) for each, value in zip(found, like, strict=True)]
 
 

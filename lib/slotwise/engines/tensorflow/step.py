@@ -13,15 +13,14 @@ import tensorflow as tf
 from slotwise.engines.engine import Totals, watched_step
 from slotwise.engines.tensorflow.collective import Slots
 from slotwise.engines.tensorflow.layers import presence
-from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES
 from slotwise.engines.training_copy import SlotContext
 from slotwise.feed.pipeline import NO_SAMPLE, Batch, any_length
 
-# 1 and 25 MiB in single precision, as PyTorch's DDP has them, and what goes around the ring in one trip.
-_FIRST_BUCKET, _BUCKET, _LAST_BUCKET = 1 << 18, 25 << 18, ONE_TRIP_BYTES // 4
+# 1 and 25 MiB in single precision, as PyTorch's DDP has them.
+_FIRST_BUCKET, _BUCKET = 1 << 18, 25 << 18
 
 
-def buckets(sizes: Sequence[int], first: int = _FIRST_BUCKET, least: int = _BUCKET, last: int = _LAST_BUCKET) -> list[slice]:
+def buckets(sizes: Sequence[int], last: int, first: int = _FIRST_BUCKET, least: int = _BUCKET) -> list[slice]:
     """Neighbouring variables whose gradients are summed together: from the last variable on, as many as have `first` numbers, then as many as have `least`.
 
     The later a layer, the sooner its gradient is known, so the last layers' sum sets out first and travels while the gradients of layers before
@@ -63,7 +62,8 @@ class TrainingStep:
         self._variables = model.trainable_variables
         self._places = epoch_shape[1]
         # Each variable's gradient, and what goes with those of the last: loss and correct answers; whether to stop; what was fed at each place.
-        self._buckets = buckets([*(int(np.prod(variable.shape)) for variable in self._variables), 2, 1, 2 * self._places])
+        sizes = [*(int(np.prod(variable.shape)) for variable in self._variables), 2, 1, 2 * self._places]
+        self._buckets = buckets(sizes, slots.last_bucket_bytes // 4)
         self._dtype = tf.as_dtype(keras.config.floatx())
         self._class_weights = None if class_weights is None else tf.constant(class_weights, self._dtype)
         self._label_smoothing = label_smoothing
@@ -127,7 +127,7 @@ class TrainingStep:
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == batch.labels, self._dtype)) * present
         pieces = [tf.ensure_shape(tf.cast(gradient, self._dtype), value.shape) for gradient, value in zip(gradients, values, strict=True)]
         pieces += [tf.stack([tf.reduce_sum(losses), correct]), stop[None], self._own_fed(batch)]
-        return [summed for bucket in self._buckets for summed in self._slots.sums(pieces[bucket])]
+        return self._slots.sums(*(pieces[bucket] for bucket in self._buckets))
 
     def _gradient_norm(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         norm = tf.linalg.global_norm(gradients)
