@@ -89,6 +89,22 @@ def test_every_slot_has_the_same_bits_and_the_right_sum(count: int, shape: list[
 
 
 @pytest.mark.parametrize("size", [3, ONE_PASS_BYTES // 16])
+def test_what_is_known_sooner_can_be_given_sooner(size: int) -> None:
+    def sums(slot: Neighbours) -> list[list[float]]:
+        place, other = slot.sum_of([[2], [size], []], "float64"), slot.sum_of([[1]], "float64")
+        found = []
+        for turn in range(1, 4):
+            place.give([np.full(size, float(turn)), np.array(10.0 * slot.rank)], 1)
+            other.give([np.ones(1)])
+            assert other.take()[0].tolist() == [3]
+            place.give([np.full(2, 100.0 * turn)])
+            found.append([float(each.max()) for each in place.take()])
+        return found
+
+    assert _on_each(3, sums) == [[[300.0 * turn, 3.0 * turn, 30.0] for turn in range(1, 4)]] * 3
+
+
+@pytest.mark.parametrize("size", [3, ONE_PASS_BYTES // 16])
 def test_a_slot_that_is_ahead_does_not_change_what_others_still_add_up(size: int) -> None:
     def sums(slot: Neighbours) -> list[float]:
         early, late = slot.sum_of([[size]], "float64"), slot.sum_of([[1]], "float64")

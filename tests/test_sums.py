@@ -100,7 +100,8 @@ def test_sums_leave_nothing_behind(through_memory: bool) -> None:
 _TOGETHER = """
 def several(value):
     # What does not change, as the gradient of a layer that is multiplied by nought, TensorFlow would work out once.
-    return slots.sums([value, tf.fill([2, 3], 2 * value)]), slots.sums([tf.constant(slots.rank + 1.0), tf.ones([5])])
+    constant = [tf.constant(slots.rank + 1.0), tf.ones([5])]
+    return slots.sums([value, tf.fill([2, 3], 2 * value)]), slots.sums(constant), slots.sums([3 * value], [tf.fill([2], value), tf.ones([])], constant)
 
 together = tf.function(lambda value: slots.run(several, value), autograph=False)
 for number in range(4):
@@ -112,7 +113,10 @@ slots.part()
 @WAYS
 def test_tensors_that_are_summed_together_are_right_in_every_call_constant_ones_too(hosts: tuple[int, ...], through_memory: bool, said: list[str]) -> None:
     slots = len(hosts)
-    right = [[[slots * number], [2 * slots * number] * 6, [slots * (slots + 1) / 2], [slots] * 5] for number in range(4)]
+    constant = [[slots * (slots + 1) / 2], [slots] * 5]
+    right = [
+        [[slots * number], [2 * slots * number] * 6, *constant, [3 * slots * number], [slots * number] * 2, [slots], *constant] for number in range(4)
+    ]
     for output in run_script(_script(through_memory, _TOGETHER), slots, hosts):
         assert [ast.literal_eval(line) for line in output.split("\n")[-5:-1]] == right
 

@@ -175,7 +175,12 @@ class NeighbourSum:
     """One place in a program where slots sum arrays: each gives its own, then each takes the sums; all slots take those of several places in one order."""
 
     def give(self, values: Sequence[Array], first: int = 0) -> None:
-        """Lays down this slot's arrays from the one with a number on; it may come long before `take`, and out of order, but after the last `take`."""
+        """Lays down this slot's arrays, or some of them; it may come long before `take`, and out of order, but not before the last `take`.
+
+        Args:
+            values: neighbours in the order of `sum_of`.
+            first: the number of the first of them there.
+        """
         raise NotImplementedError
 
     def take(self) -> list[Array]:
@@ -197,7 +202,7 @@ class _OnePass(NeighbourSum):
         self._taken = 0
 
     def give(self, values: Sequence[Array], first: int = 0) -> None:
-        _lay_down(values, self._own[self._taken % 2][first:])
+        _lay_down(values, self._own[self._taken % 2][first : first + len(values)])
 
     def take(self) -> list[Array]:
         self._neighbours.meet()
@@ -216,7 +221,7 @@ class _TwoPasses(NeighbourSum):
         self._stretches, self._stretch_total = [part[stretch] for part in parts], self._total[stretch]
 
     def give(self, values: Sequence[Array], first: int = 0) -> None:
-        _lay_down(values, self._own[first:])
+        _lay_down(values, self._own[first : first + len(values)])
 
     def take(self) -> list[Array]:
         self._neighbours.meet()
@@ -247,8 +252,8 @@ class HostSum:
         return self._layout.size
 
     def give(self, values: Sequence[Array], first: int = 0) -> None:
-        """Lays down this slot's arrays from the one with a number on; it may come long before what follows, and out of order."""
-        _lay_down(values, self._own[first:])
+        """Lays down this slot's arrays, or some of them from number `first` on; it may come long before what follows, and out of order."""
+        _lay_down(values, self._own[first : first + len(values)])
 
     def add_up(self) -> Array:
         """The sums over this host, flat, once all its slots have given theirs. Raises LostNeighbour."""
@@ -276,7 +281,7 @@ class HostSum:
 
 
 def _lay_down(values: Sequence[Array], places: Sequence[Array]) -> None:
-    for place, value in zip(places, values, strict=False):
+    for place, value in zip(places, values, strict=True):
         place[...] = value
 
 

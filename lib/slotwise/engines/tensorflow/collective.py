@@ -22,7 +22,7 @@ from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES, Network
 # Numbers of groups of processes; the strategy counts its own from 1.
 _ALL, _FIRST_OF_HOSTS = 1_000, 1_001
 
-_CALL_BYTES = 1 << 18
+_CALL_BYTES = 1 << 18  # copied in the time of a call into Python
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Slots:
 
     @property
     def last_bucket_bytes(self) -> int:
-        """What `sums` should have in its first bucket, which is known last, unless a tensor is larger: as many bytes as take one trip over the network.
-        In memory, to give them sooner would cost a call into Python, which takes longer than copying them.
+        """What `sums` had better have in its first bucket, which is known last: as much as takes one trip over the network; in memory, what
+        would be copied no sooner by a call of its own.
         """
         return ONE_TRIP_BYTES if self.between_hosts or not self.neighbours else _CALL_BYTES
 
