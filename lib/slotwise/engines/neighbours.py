@@ -251,9 +251,9 @@ class HostSum:
         """Numbers that `add_up` gives."""
         return self._layout.size
 
-    def give(self, values: Sequence[Array], first: int = 0) -> None:
-        """Lays down this slot's arrays, or some of them from number `first` on; it may come long before what follows, and out of order."""
-        _lay_down(values, self._own[first : first + len(values)])
+    def give(self, values: Sequence[Array]) -> None:
+        """Lays down this slot's arrays; it may come long before what follows, and out of order."""
+        _lay_down(values, self._own)
 
     def add_up(self) -> Array:
         """The sums over this host, flat, once all its slots have given theirs. Raises LostNeighbour."""

@@ -9,14 +9,14 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from slotwise.engines.neighbours import HostSum, LostNeighbour, Neighbours, NeighbourSum, join
+from slotwise.engines.neighbours import LostNeighbour, Neighbours, join
 from slotwise.engines.tensorflow.network import ONE_TRIP_BYTES, Network
 
 # Numbers of groups of processes; the strategy counts its own from 1.
@@ -71,8 +71,8 @@ class Slots:
 
     @property
     def last_bucket_bytes(self) -> int:
-        """What `sums` had better have in its first bucket, which is known last: as much as takes one trip over the network; in memory, what
-        would be copied no sooner by a call of its own.
+        """What `sums` had better have in its first bucket, which is known last: as much as takes one trip over the network; in memory, as much as is
+        copied in the time of the call into Python that would give it sooner.
         """
         return ONE_TRIP_BYTES if self.between_hosts or not self.neighbours else _CALL_BYTES
 
@@ -108,7 +108,7 @@ def _sums_on_host(buckets: Sequence[Sequence[tf.Tensor]], neighbours: Neighbours
     values = list(itertools.chain(*buckets))
     place = neighbours.sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
     ends = list(itertools.accumulate(len(bucket) for bucket in buckets))
-    are_given = [_given(place, bucket, no_constant, end) for end, bucket in zip(ends, buckets[1:], strict=False)]
+    are_given = [_given(partial(place.give, first=end), bucket, no_constant) for end, bucket in zip(ends, buckets[1:], strict=False)]
 
     def give_and_take(*arguments: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
         place.give(arguments[len(are_given) :])
@@ -119,27 +119,26 @@ def _sums_on_host(buckets: Sequence[Sequence[tf.Tensor]], neighbours: Neighbours
 
 def _sums_over_hosts(values: Sequence[tf.Tensor], neighbours: Neighbours, no_constant: tf.Variable | None, between_hosts: Network) -> list[tf.Tensor]:
     place = neighbours.host_sum_of([value.shape.as_list() for value in values], values[0].dtype.as_numpy_dtype)
-    are_given = _given(place, values, no_constant)
+    are_given = _given(place.give, values, no_constant)
     if neighbours.rank > 0:
         return _from_python(lambda _: place.take(), [are_given], values)
     own = tf.numpy_function(lambda _: place.add_up(), [are_given], values[0].dtype)
     return _from_python(place.hand_out, [between_hosts.sum(tf.ensure_shape(own, [place.size]))], values)
 
 
-def _given(place: NeighbourSum | HostSum, values: Sequence[tf.Tensor], no_constant: tf.Variable | None, first: int = 0) -> tf.Tensor:
+def _given(give: Callable[[Sequence[npt.NDArray[Any]]], None], values: Sequence[tf.Tensor], no_constant: tf.Variable | None) -> tf.Tensor:
     """Gives values once they are known, for TensorFlow orders stateless operations by their inputs alone. They are taken after the sums that were
     traced before, so that all slots take in one order.
 
     Args:
         no_constant: any variable; a stateless operation on constants alone would be carried out once and no more.
-        first: the number of the first of them among those of the place.
     """
 
-    def give(_: npt.NDArray[np.bool_], *own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        place.give(own, first)
+    def once_known(_: npt.NDArray[np.bool_], *own: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        give(own)
         return np.array(True)
 
-    return tf.numpy_function(give, [no_constant, *values], tf.bool, stateful=False)
+    return tf.numpy_function(once_known, [no_constant, *values], tf.bool, stateful=False)
 
 
 def _from_python(function: Callable[..., Sequence[npt.NDArray[Any]]], arguments: Sequence[tf.Tensor], like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
