@@ -317,9 +317,9 @@ def test_what_is_known_early_goes_with_the_last_layers_gradients() -> None:
     summed = []
 
     class Recorded(Slots):
-        def sums(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-            summed.append(sum(value.shape.num_elements() for value in values))
-            return list(values)
+        def sums(self, *buckets: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            summed.extend(sum(value.shape.num_elements() for value in bucket) for bucket in buckets)
+            return [value for bucket in buckets for value in bucket]
 
     model = keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dense(600), layers.Dense(2, activation="softmax")])
     slots = Recorded(0, 1, ALONE.strategy, ALONE.network)
