@@ -4,8 +4,8 @@ What a slot adds lies in memory that all of them see, and a byte over a socket s
 own collective operations use, costs a core that computes a third of a millisecond for the smallest sum. NCCL and MPI do the same between processes of one host,
 and have hosts sum what their own processes have added up (hierarchical all-reduce: Jia et al. 2018, https://arxiv.org/abs/1807.11205).
 
-Between two sums a convolution's data takes the processor's caches, so what a small sum costs is how much of Python it has to fetch again: ctypes takes 40 µs then, a
-context manager of contextlib 25, a NumPy operation 5. Hence what gives and takes has views made beforehand, and as few kinds of calls as it can do with.
+Between two sums a convolution's data takes the processor's caches, so what a small sum costs is how much of Python it has to fetch again: an array's ctypes take 40 µs then, its
+__array_interface__ 25, a context manager of contextlib 25, a NumPy operation 5. Hence what gives and takes has views made beforehand, and as few kinds of calls as it can do with.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _RANK = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")  # process, user and group: Linux's ucred
 
 _ALIGNMENT = 64  # bytes: TensorFlow's EIGEN_MAX_ALIGN_BYTES
-_COPIED_BYTES = 1 << 15  # what TensorFlow has copied before Python knows where it lies
 
 ONE_PASS_BYTES = 1 << 24
 """Up to so many bytes of all slots together, a slot adds up everything itself; above, each a part of it, and takes the other parts from those who added them."""
@@ -137,7 +136,7 @@ def _hear(links: Sequence[socket.socket]) -> None:
 
 
 class _Layout:
-    """Arrays one after the other in a flat one, each where TensorFlow takes it without a copy, unless they are small.
+    """Arrays one after the other in a flat one, each where TensorFlow takes it without a copy.
 
     Args:
         shapes, dtype: of the arrays.
@@ -159,11 +158,9 @@ class _Layout:
         return slice(*(self.size * number // count for number in (rank, rank + 1)))
 
     def empty(self) -> Array:
-        """A flat array, aligned unless it is small."""
-        if self.size * self.dtype.itemsize <= _COPIED_BYTES:
-            return np.empty(self.size, self.dtype)
+        """A flat array, aligned."""
         memory = np.empty(self.size * self.dtype.itemsize + _ALIGNMENT, np.uint8)
-        first = -memory.ctypes.data % _ALIGNMENT
+        first = -memory.__array_interface__["data"][0] % _ALIGNMENT
         return memory[first : first + self.size * self.dtype.itemsize].view(self.dtype)
 
     def views(self, flat: Array) -> list[Array]:
