@@ -1,4 +1,4 @@
-"""What loading TensorFlow takes along, and what stays possible afterwards."""
+"""What a training loads before it can begin, and what stays possible afterwards."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ print(*sorted(name for name in ("matplotlib", "pandas", "sklearn") if sys.module
 def test_tensorflow_comes_without_plots_and_data_frames_which_can_be_imported_later() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["keras tensorflow", "matplotlib pandas sklearn"]
+
+
+def test_the_driver_of_a_training_loads_no_plots_before_spark_starts() -> None:
+    done = subprocess.run([sys.executable, "-c", "import sys, slotwise.pipelines.train; print('matplotlib' in sys.modules)"], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -35,16 +35,17 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
     storage.delete(RunPaths(job.run).failures)
+    places = placement.places(spark)
     try:
         with LogServer(str(conf.get("spark.driver.bindAddress", host))) as server, phase(spark, title), failed_tasks_unsaid(spark):
-            outcome = run_on_slots(job, (host, server.port))
+            outcome = run_on_slots(job, (host, server.port), places)
     except (Py4JJavaError, PySparkException) as error:
         raise _failure(job, error) from error
     if "stopped" in outcome:
         raise Interrupted(f"The training was {outcome['stopped']}. Go on with --resume --run {job.run}")
     executors = placement.executors_of(spark, title)
     slot_records = [
-        SlotRecord(executor=executors.get(slot["slot"], "unknown"), logical_shards=[], **slot) for slot in outcome["placement"]
+        SlotRecord(slot=slot, executor=executors.get(slot, "unknown"), logical_shards=[], **place._asdict()) for slot, place in sorted(places.value.items())
     ]
     return TrainingResult.model_validate(outcome["result"]), slot_records
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from pyspark.accumulators import Accumulator, AccumulatorParam
 from pyspark.sql import SparkSession
 
 
@@ -14,6 +15,31 @@ class Executor(NamedTuple):
     host: str
     cores: int
     task_slots: int
+
+
+class Place(NamedTuple):
+    """Where a slot trains: the host's own name, its cores, its GPUs' numbers there."""
+
+    host: str
+    cores: int
+    gpus: list[str]
+
+
+Places: TypeAlias = Accumulator[dict[int, Place]]
+"""What the slots of a launch say of their places, by slot; Spark brings it to the driver as their tasks end."""
+
+
+class _Union(AccumulatorParam[dict[int, Place]]):
+    def zero(self, value: dict[int, Place]) -> dict[int, Place]:
+        return {}
+
+    def addInPlace(self, value1: dict[int, Place], value2: dict[int, Place]) -> dict[int, Place]:  # noqa: N802 - Spark's name
+        return value1 | value2
+
+
+def places(spark: SparkSession) -> Places:
+    """None yet; tasks add theirs."""
+    return spark.sparkContext.accumulator({}, _Union())
 
 
 def executors(spark: SparkSession) -> list[Executor]:

@@ -5,7 +5,6 @@ TensorFlow is not safe in the forked, reused Python worker of Spark, so the work
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from typing import Any
 
 from slotwise import numerics, storage
 from slotwise.cluster.cores import own_cores
+from slotwise.cluster.placement import Place, Places
 from slotwise.contracts.job import SlotExit, SlotFailure, TrainingJob, TrainingResult
 from slotwise.contracts.paths import RunPaths
 from slotwise.errors import TrainingFailed
@@ -35,11 +35,14 @@ _NOISE = (
 )  # fmt: skip
 
 
-def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
+def run_slot(job_json: str, log_address: tuple[str, int], places: Places) -> dict[str, Any]:
     """Trains one slot; called by MirroredStrategyRunner or TorchDistributor, which have set `CUDA_VISIBLE_DEVICES` and the addresses.
 
+    Args:
+        places: takes this slot's place.
+
     Returns:
-        on the chief slot, the result (or how it was stopped) and the placement of all slots as plain JSON values.
+        the result, or how it was stopped, as plain JSON values; what the chief slot returns comes back to the driver.
 
     Raises:
         TrainingFailed: the training process ended with an error, which is also kept in `RUN/failures`.
@@ -50,19 +53,20 @@ def run_slot(job_json: str, log_address: tuple[str, int]) -> dict[str, Any]:
     context = BarrierTaskContext.get()
     slot = context.partitionId()
     job = TrainingJob.model_validate_json(job_json)
-    placement = [json.loads(text) for text in context.allGather(json.dumps(_placement(slot, job)))]
+    places.add({slot: _place(job)})
     log = LogStreamingClient(*log_address)
     log.send(f"{job.before_lines}slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
     with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
         outcome = Path(scratch) / "outcome.json"
-        hosts = [each["host"] for each in placement]
+        # As Spark names them: to ask the tasks for their own names (`allGather`) takes a second, in which Spark sleeps between two looks.
+        hosts = [task.address.rpartition(":")[0] for task in context.getTaskInfos()]
         exit_code, tail, is_hung = _train(job, Path(scratch), outcome, slot, hosts, log)
         log.close()
         if exit_code == SlotExit.DONE:
             result = TrainingResult.model_validate_json(outcome.read_text())
-            return {"result": result.model_dump(mode="json"), "placement": placement}
+            return {"result": result.model_dump(mode="json")}
         if exit_code == SlotExit.STOPPED:  # not a failure: Spark does not report those of an application that is ending
-            return {"stopped": outcome.read_text(), "placement": placement}
+            return {"stopped": outcome.read_text()}
         explained = outcome.exists()
         message = outcome.read_text() if explained else _unexplained(exit_code, is_hung, job)
     failure = SlotFailure(
@@ -93,9 +97,9 @@ def _unexplained(exit_code: int, is_hung: bool, job: TrainingJob) -> str:
     return f"the training process ended with exit code {exit_code}"
 
 
-def _placement(slot: int, job: TrainingJob) -> dict[str, Any]:
+def _place(job: TrainingJob) -> Place:
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return {"slot": slot, "host": socket.gethostname(), "cores": job.settings.cores_per_slot, "gpus": [gpu for gpu in gpus.split(",") if gpu]}
+    return Place(socket.gethostname(), job.settings.cores_per_slot, [gpu for gpu in gpus.split(",") if gpu])
 
 
 def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, hosts: list[str], log: Any) -> tuple[int, list[str], bool]:

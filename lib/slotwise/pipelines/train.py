@@ -22,7 +22,6 @@ from slotwise.contracts.run import VERSION, RunRecord, SlotRecord
 from slotwise.errors import TrainingFailed, UsageError
 from slotwise.feed.order import slot_shards, training_plan
 from slotwise.laps import Laps
-from slotwise.report.run import run_report
 from slotwise.settings.train import TrainSettings, latest_dataset
 from slotwise.settings.training import Engine, TrainingSettings
 from slotwise.tracking.sending import send_apart
@@ -195,6 +194,8 @@ def carry_out(spark: SparkSession, job: TrainingJob, laps: Laps, among: Interrup
         launched, began = time.time(), time.monotonic()
         trained = supervise.train_to_the_end(spark, job, among)
         record = _record(job, trained, laps, launched, time.monotonic() - began)
+        from slotwise.report.run import run_report  # matplotlib's half a second is spent after the training, not before Spark starts
+
         storage.write_text(paths.report, run_report(record))
         storage.write_text(paths.record, record.model_dump_json(indent=2) + "\n")
     tell(spark, record, job.name)
