@@ -25,7 +25,8 @@ def stored_and_counted(spark: SparkSession, rows: DataFrame, uri: str, counts: M
     """As `stored`, with aggregates over the rows, by name, which cost no query of their own."""
     seen = Observation()
     table = stored(spark, rows.observe(seen, *(column.alias(name) for name, column in counts.items())), uri)
-    return table, {name: int(seen.get[name]) for name in counts}
+    values = seen.get  # each time anew from Java, value by value
+    return table, {name: int(values[name]) for name in counts}
 
 
 def stored_by_status(spark: SparkSession, rows: DataFrame, uri: str) -> tuple[DataFrame, int, dict[str, int]]:
