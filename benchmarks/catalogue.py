@@ -10,8 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from slotwise.contracts.catalogue import GATHERED_SCHEMA
-from slotwise.explore.stage import explore
+from slotwise.explore.stage import explore_catalogue
 from slotwise.pipelines import prepare
 from slotwise.settings.prepare import PrepareSettings
 
@@ -23,12 +22,12 @@ def main(table: str) -> tuple[float, int]:
         settings = PrepareSettings(source="covers", input=table, dataset=Path(directory, "dataset").as_uri()).resolved()
         with prepare.start_session(settings) as spark:
             chosen = prepare.choose(spark, settings, Path(directory).as_uri())
-            found = explore(chosen.rows, spark.createDataFrame([], GATHERED_SCHEMA), classes=chosen.classes)
+            found = explore_catalogue(chosen.rows, chosen.classes)
             seconds = time.monotonic() - began
             runtime = spark._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
             runtime.gc()
             held = runtime.totalMemory() - runtime.freeMemory()
-    return found.catalogue.rows / seconds, held
+    return found.rows / seconds, held
 
 
 if __name__ == "__main__":

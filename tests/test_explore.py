@@ -16,7 +16,7 @@ from slotwise import storage
 from slotwise.contracts.catalogue import CATALOGUE_SCHEMA, GATHERED_SCHEMA
 from slotwise.explore.page import explore_report
 from slotwise.explore.record import ExploreResult
-from slotwise.explore.stage import cumulative_shares, explore
+from slotwise.explore.stage import cumulative_shares, explore_catalogue, explore_gathered
 from slotwise.explore.write import write
 
 CATALOGUE_COLUMNS = [field.split()[0] for field in CATALOGUE_SCHEMA.split(", ")]
@@ -44,6 +44,10 @@ def failure(image_id: str, status: str, error: str | None, label: str = "A") -> 
 
 def gathered_of(spark: SparkSession, rows: list[dict[str, Any]]) -> DataFrame:
     return spark.createDataFrame([tuple(row.get(name) for name in GATHERED_COLUMNS) for row in rows], GATHERED_SCHEMA)
+
+
+def explore(catalogue: DataFrame, gathered: DataFrame, *, classes: list[str]) -> ExploreResult:
+    return ExploreResult(classes=classes, catalogue=explore_catalogue(catalogue, classes), gathered=explore_gathered(gathered, classes))
 
 
 @pytest.fixture(scope="module")

@@ -58,13 +58,15 @@ def _count_slowly(spark: SparkSession, seconds: float) -> int:
 def test_a_phase_beside_another_has_its_own_name(spark) -> None:
     groups = {}
 
-    def note(name: str) -> None:
+    def note(name: str) -> str:
         groups[name] = spark.sparkContext.getLocalProperty("spark.job.description")
+        return name
 
     with session.phase(spark, "all"):
-        with session.beside(spark, "aside", lambda: note("beside")), session.phase(spark, "ahead"):
+        with session.beside(spark, "aside", lambda: note("beside")) as done, session.phase(spark, "ahead"):
             note("inside")
         note("after")
+    assert done.result() == "beside"
     assert groups == {"beside": "aside", "inside": "ahead", "after": "all"}
 
 

@@ -7,8 +7,9 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
@@ -19,6 +20,8 @@ from pyspark.util import inheritable_thread_target
 from slotwise import storage
 from slotwise.errors import DataError
 from slotwise.localcluster.state import running_cluster
+
+Found = TypeVar("Found")
 
 
 def effective_conf() -> SparkConf:
@@ -137,21 +140,21 @@ def phase(spark: SparkSession, title: str, group: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def beside(spark: SparkSession, title: str, work: Callable[[], object]) -> Iterator[None]:
-    """Does `work` as the phase `title` in a thread of its own beside what is done inside, and waits for it at the end.
+def beside(spark: SparkSession, title: str, work: Callable[[], Found]) -> Iterator[Future[Found]]:
+    """Does `work` as the phase `title` in a thread of its own beside what is done inside, and waits for it at the end; yields what will have come of it.
 
     Short jobs are a matter of planning, for which the driver takes one core each. What `work` raises is raised at the end; where
     something is raised inside, the job that `work` has running is cancelled.
     """
 
-    def named() -> None:
+    def named() -> Found:
         with phase(spark, title):
-            work()
+            return work()
 
     with ThreadPoolExecutor(1, thread_name_prefix=title) as pool:
         done = pool.submit(inheritable_thread_target(spark)(named))
         try:
-            yield
+            yield done
         except BaseException:
             spark.sparkContext.cancelJobGroup(title)
             raise

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from slotwise.explore.examples import failed_images, identical_images
 from slotwise.explore.measures import counts, measures
-from slotwise.explore.record import CatalogueStatistics, CategoryCount, CumulativeShare, ExploreResult, GatheredStatistics
+from slotwise.explore.record import CatalogueStatistics, CategoryCount, CumulativeShare, GatheredStatistics
 
 _LARGEST = 50
 _CATALOGUE = ("label", "status")
@@ -32,42 +32,13 @@ _GATHERED = (
 )
 
 
-def explore(catalogue: DataFrame, gathered: DataFrame, *, classes: list[str]) -> ExploreResult:
-    """Describes a catalogue and the images gathered from it; each table is read once and no image bytes move.
+def explore_catalogue(catalogue: DataFrame, classes: list[str]) -> CatalogueStatistics:
+    """Describes a catalogue in one query, which counts each row under its status and its category, and brings a bounded number of counts here.
 
     Args:
         catalogue: rows of CATALOGUE_SCHEMA; `label` and `status` are used.
-        gathered: rows of GATHERED_SCHEMA with unique ids; `image` and `split` are not needed. Labels other than
-            `classes` count in the overall numbers alone.
-        classes: the dataset's classes, in the order of their label indices.
+        classes: the dataset's classes.
     """
-    return ExploreResult(classes=classes, catalogue=_explore_catalogue(catalogue, classes), gathered=_explore_gathered(gathered, classes))
-
-
-def cumulative_shares(categories_by_rows: Sequence[tuple[int, int]]) -> list[CumulativeShare]:
-    """The share of rows that the k largest categories hold, for k = 1, 2, 3, 5, 10, 20, 30, 50, … and all.
-
-    Args:
-        categories_by_rows: pairs of a number of rows and how many categories have exactly that many.
-    """
-    total = sum(rows * categories for rows, categories in categories_by_rows)
-    ends = set(_round_numbers(sum(categories for _, categories in categories_by_rows)))
-    shares, before, held = [], 0, 0
-    for rows, categories in sorted(categories_by_rows, reverse=True):
-        within = sorted(end for end in ends if before < end <= before + categories)
-        shares += [CumulativeShare(categories=end, share=(held + (end - before) * rows) / total) for end in within]
-        before, held = before + categories, held + rows * categories
-    return shares
-
-
-def _round_numbers(last: int) -> list[int]:
-    """1, 2, 3, 5, 10, 20, 30, 50, … below `last`, then `last`; none for 0."""
-    numbers = [factor * 10**power for power in range(len(str(last))) for factor in (1, 2, 3, 5)]
-    return [number for number in numbers if number < last] + ([last] if last else [])
-
-
-def _explore_catalogue(catalogue: DataFrame, classes: list[str]) -> CatalogueStatistics:
-    """In one query, which counts each row under its status and its category, and brings a bounded number of counts here."""
     status, category = (F.struct(F.lit(kind).alias("kind"), name.alias("name")) for kind, name in (("status", F.coalesce("status", F.lit("candidate"))), ("category", F.col("label"))))
     counted = catalogue.select(*_CATALOGUE).select(F.inline(F.array(status, category))).where(F.col("name").isNotNull()).groupBy("kind", "name").agg(F.count("*").alias("rows"))
     # How many categories have how many rows is all the curve needs; N rows have fewer than √(2N) such numbers.
@@ -96,7 +67,14 @@ def _explore_catalogue(catalogue: DataFrame, classes: list[str]) -> CatalogueSta
     )
 
 
-def _explore_gathered(gathered: DataFrame, classes: list[str]) -> GatheredStatistics:
+def explore_gathered(gathered: DataFrame, classes: list[str]) -> GatheredStatistics:
+    """Describes the images gathered from a catalogue; the table is read once and no image bytes move.
+
+    Args:
+        gathered: rows of GATHERED_SCHEMA with unique ids; `image` and `split` are not needed. Labels other than
+            `classes` count in the overall numbers alone.
+        classes: the dataset's classes, in the order of their label indices.
+    """
     narrow = gathered.select(*_GATHERED).cache()
     try:
         counted = counts(narrow)
@@ -116,3 +94,25 @@ def _explore_gathered(gathered: DataFrame, classes: list[str]) -> GatheredStatis
         )
     finally:
         narrow.unpersist()
+
+
+def cumulative_shares(categories_by_rows: Sequence[tuple[int, int]]) -> list[CumulativeShare]:
+    """The share of rows that the k largest categories hold, for k = 1, 2, 3, 5, 10, 20, 30, 50, … and all.
+
+    Args:
+        categories_by_rows: pairs of a number of rows and how many categories have exactly that many.
+    """
+    total = sum(rows * categories for rows, categories in categories_by_rows)
+    ends = set(_round_numbers(sum(categories for _, categories in categories_by_rows)))
+    shares, before, held = [], 0, 0
+    for rows, categories in sorted(categories_by_rows, reverse=True):
+        within = sorted(end for end in ends if before < end <= before + categories)
+        shares += [CumulativeShare(categories=end, share=(held + (end - before) * rows) / total) for end in within]
+        before, held = before + categories, held + rows * categories
+    return shares
+
+
+def _round_numbers(last: int) -> list[int]:
+    """1, 2, 3, 5, 10, 20, 30, 50, … below `last`, then `last`; none for 0."""
+    numbers = [factor * 10**power for power in range(len(str(last))) for factor in (1, 2, 3, 5)]
+    return [number for number in numbers if number < last] + ([last] if last else [])

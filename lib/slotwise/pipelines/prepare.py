@@ -18,7 +18,8 @@ from slotwise.contracts.dataset import VERSION, Accounting, DatasetRecord, Shard
 from slotwise.contracts.paths import DatasetPaths
 from slotwise.download.stage import Gathered, gather_bytes, gather_urls
 from slotwise.errors import DataError, UsageError
-from slotwise.explore.stage import explore
+from slotwise.explore.record import ExploreResult
+from slotwise.explore.stage import explore_catalogue, explore_gathered
 from slotwise.explore.write import write
 from slotwise.export import petastorm
 from slotwise.export.shards import export
@@ -98,12 +99,18 @@ def prepare(spark: SparkSession, settings: PrepareSettings, laps: Laps | None = 
     with _served(spark, settings) as settings, _scratch(dataset) as scratch:
         chosen = choose(spark, settings, scratch)
         laps.lap("catalogue")
-        fetched = _gather(spark, settings, chosen, scratch)
+        with session.beside(spark, "explore catalogue", lambda: explore_catalogue(chosen.rows, chosen.classes)) as catalogue:
+            fetched = _gather(spark, settings, chosen, scratch)
         _check_fetched(spark, settings, chosen, fetched)
         laps.lap("images")
         gathered = fetched.rows
         target = DatasetPaths(storage.join(scratch, "dataset"))
-        with session.beside(spark, "explore images", lambda: write(explore(chosen.rows, gathered, classes=chosen.classes), target.explore)):
+
+        def explore() -> None:
+            images = explore_gathered(gathered, chosen.classes)
+            write(ExploreResult(classes=chosen.classes, catalogue=catalogue.result(), gathered=images), target.explore)
+
+        with session.beside(spark, "explore images", explore):
             with session.phase(spark, "balance classes"):
                 balanced = balance(gathered, settings, chosen.classes, storage.join(scratch, "balanced"), given=chosen.given)
                 accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
@@ -159,7 +166,8 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
         classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
         rows = narrow(rows, classes)
-        given = given_splits(rows) if settings.keep_splits else []
+        # A table of URLs has no splits of its own.
+        given = given_splits(rows) if settings.keep_splits and settings.source not in DOWNLOADED else []
         chosen = candidates(rows, per_class=settings.per_class, reserve=settings.reserve, percents=settings.split, seed=settings.seed, given=given)
         numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
         rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)
