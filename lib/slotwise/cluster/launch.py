@@ -45,7 +45,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> tuple[TrainingResult, list[
         raise Interrupted(f"The training was {outcome['stopped']}. Go on with --resume --run {job.run}")
     executors = placement.executors_of(spark, title)
     slot_records = [
-        SlotRecord(slot=slot, executor=executors.get(slot, "unknown"), logical_shards=[], **place._asdict()) for slot, place in sorted(places.value.items())
+        SlotRecord(slot=slot, executor=executors.get(slot, "unknown"), cores=job.settings.cores_per_slot, logical_shards=[], **place._asdict())
+        for slot, place in sorted(places.value.items())
     ]
     return TrainingResult.model_validate(outcome["result"]), slot_records
 

@@ -18,10 +18,9 @@ class Executor(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a slot trains: the host's own name, its cores, its GPUs' numbers there."""
+    """Where a slot trains: the host's own name, its GPUs' numbers there."""
 
     host: str
-    cores: int
     gpus: list[str]
 
 

@@ -53,7 +53,7 @@ def run_slot(job_json: str, log_address: tuple[str, int], places: Places) -> dic
     context = BarrierTaskContext.get()
     slot = context.partitionId()
     job = TrainingJob.model_validate_json(job_json)
-    places.add({slot: _place(job)})
+    places.add({slot: _place()})
     log = LogStreamingClient(*log_address)
     log.send(f"{job.before_lines}slot {slot} | starts on {socket.gethostname()}, process {os.getpid()}, attempt {context.attemptNumber()}")
     with tempfile.TemporaryDirectory(prefix="slotwise-slot-") as scratch:
@@ -97,9 +97,9 @@ def _unexplained(exit_code: int, is_hung: bool, job: TrainingJob) -> str:
     return f"the training process ended with exit code {exit_code}"
 
 
-def _place(job: TrainingJob) -> Place:
+def _place() -> Place:
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return Place(socket.gethostname(), job.settings.cores_per_slot, [gpu for gpu in gpus.split(",") if gpu])
+    return Place(socket.gethostname(), [gpu for gpu in gpus.split(",") if gpu])
 
 
 def _train(job: TrainingJob, scratch: Path, outcome: Path, slot: int, hosts: list[str], log: Any) -> tuple[int, list[str], bool]:

@@ -27,7 +27,7 @@ from slotwise.laps import Laps
 from slotwise.report import wording
 from slotwise.settings.prepare import PrepareSettings
 from slotwise.sources import demo
-from slotwise.stored import stored, stored_and_counted, stored_by_status
+from slotwise.stored import stored_and_counted, stored_by_status
 from slotwise.texts import printable, without_credentials
 from slotwise.versions import installed_versions
 
@@ -162,12 +162,11 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
         source = sources.catalogue_of(settings.source)(spark, settings)
         if not settings.keep_splits:
             source = source.withColumn("split", F.lit(None).cast("string"))
-        rows = stored(spark, source.drop("image"), storage.join(scratch, "catalogue"))
+        rows, known = stored_and_counted(spark, source.drop("image"), storage.join(scratch, "catalogue"), {"splits": F.count("split")})
         classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
         rows = narrow(rows, classes)
-        # A table of URLs has no splits of its own.
-        given = given_splits(rows) if settings.keep_splits and settings.source not in DOWNLOADED else []
+        given = given_splits(rows) if known["splits"] else []
         chosen = candidates(rows, per_class=settings.per_class, reserve=settings.reserve, percents=settings.split, seed=settings.seed, given=given)
         numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
         rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)
