@@ -12,17 +12,20 @@ BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do com
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-setup: java $(VENV)/.ready  ## the environment in .venv, from the lock; Java 17 if it can be installed
+setup: java $(VENV)/.java-classes.jsa  ## the environment in .venv, from the lock; Java 17 if it can be installed
 
 $(PYTHON):
 	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
 	$(BASE_PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh | $(PYTHON)
+$(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh conf/spark-defaults.conf | $(PYTHON)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	bash conf/link-spark.sh $(VENV)
 	touch $@
+
+$(VENV)/.java-classes.jsa: $(VENV)/.ready conf/archive-classes.sh | java
+	bash conf/archive-classes.sh $(VENV)
 
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)
 
@@ -51,11 +54,8 @@ demo: setup      ## prepare drawn covers, train on 1 and on 2 slots, compare; en
 test: export PIP_COMPILE := 0
 test: java       ## lint, then all tests: real HDFS, real standalone cluster, real spark-submit
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync torch chromium
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint $(VENV)/.java-classes.jsa
+	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
-
-$(VENV)/.java-classes.jsa: $(VENV)/.ready
-	$(PYTHON) tests/java_classes.py
 
 lint: setup      ## ruff, mypy, import-linter; compose and Kubernetes files by schema
 	$(VENV)/bin/ruff check .

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the Spark that pip put into a virtual environment work from VENV/bin without activating, with this conf/.
+# Makes the Spark that pip put into a virtual environment work from VENV/bin without activating, with the configuration beside this script.
 #
 #   conf/link-spark.sh VENV
 #
-# May be run again at any time.
+# May be run again at any time, and has to be where spark-defaults.conf has changed.
 set -euo pipefail
 
 if [ $# -ne 1 ] || [ ! -x "$1/bin/find-spark-home" ]; then
@@ -11,7 +11,7 @@ if [ $# -ne 1 ] || [ ! -x "$1/bin/find-spark-home" ]; then
   exit 2
 fi
 bin="$(cd "$1/bin" && pwd)"
-conf="$(cd "$(dirname "$0")" && pwd)"
+ours="$(cd "$(dirname "$0")" && pwd)"
 
 # pip's find-spark-home asks the first python3 on the PATH, which knows no pyspark unless the environment is activated.
 # shellcheck disable=SC2016  # these are the script's own words, not ours to expand
@@ -19,8 +19,18 @@ sed -i.orig 's|\$(\$PYSPARK_DRIVER_PYTHON "\$FIND_SPARK_HOME_PYTHON_SCRIPT")|$("
 rm "$bin/find-spark-home.orig"
 
 spark_home="$(env -u SPARK_HOME "$bin/python3" "$bin/find_spark_home.py")"
-if [ -e "$spark_home/conf" ] && [ ! -L "$spark_home/conf" ]; then
-  echo "error: Spark has a configuration of its own. Received: $spark_home/conf. Accepted: no such directory; move it away first." >&2
+conf="$spark_home/conf"
+if [ -L "$conf" ]; then rm "$conf"; fi # as earlier versions had it
+if [ -e "$conf" ] && [ ! -L "$conf/spark-env.sh" ]; then
+  echo "error: Spark has a configuration of its own. Received: $conf. Accepted: no such directory; move it away first." >&2
   exit 2
 fi
-ln -sfn "$conf" "$spark_home/conf"
+mkdir -p "$conf"
+ln -sfn "$ours/log4j2.properties" "$ours/spark-env.sh" "$conf"
+{
+  cat "$ours/spark-defaults.conf"
+  echo
+  echo "# The jars come before the configuration, which is a directory: Java takes no classes from an archive that come after one."
+  echo "spark.driver.extraClassPath  $spark_home/jars/*"
+} >"$conf/spark-defaults.conf.new"
+mv "$conf/spark-defaults.conf.new" "$conf/spark-defaults.conf"

@@ -15,24 +15,22 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-import java_classes
 from slotwise import storage
 from slotwise.localcluster import hadoop
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
-from slotwise.localcluster.spark import LIGHT
+from slotwise.localcluster.spark import LIGHT, archived_classes
 from slotwise.localcluster.state import DIRECTORY_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better, and the classes that Spark would
 # write for each query, take more time than they give back.
-_JAVA_OPTIONS = " ".join((*LIGHT, *java_classes.options()))
+_ARCHIVED = archived_classes()
 _LIGHT = {
-    "spark.driver.extraJavaOptions": _JAVA_OPTIONS,
-    "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
-    "spark.driver.extraClassPath": java_classes.CLASS_PATH,
-    "spark.executor.extraClassPath": java_classes.CLASS_PATH,
+    **_ARCHIVED,
+    "spark.driver.extraJavaOptions": " ".join(LIGHT),
+    "spark.executor.extraJavaOptions": " ".join((*LIGHT, _ARCHIVED.get("spark.executor.extraJavaOptions", ""))),
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
@@ -66,9 +64,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """
     directory = tmp_path_factory.mktemp("cluster")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_DAEMON_CLASSPATH", java_classes.CLASS_PATH)
-        for server in ("MASTER", "WORKER", "HISTORY"):
-            patch.setenv(f"SPARK_{server}_OPTS", " ".join(java_classes.options()))
         started = LocalCluster(directory)
         try:
             hadoop.format_namenode(started.directory)

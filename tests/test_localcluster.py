@@ -16,6 +16,7 @@ from slotwise import storage
 from slotwise.localcluster import __main__
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
+from slotwise.localcluster.spark import archived_classes
 from slotwise.localcluster.state import ClusterState, running_cluster
 
 pytestmark = pytest.mark.cluster
@@ -35,6 +36,25 @@ with session.phase(spark, "train on 2 slots"):
         frame.write.parquet(sys.argv[2])
     print("rows", spark.read.parquet(sys.argv[2]).count())
 print("python", spark.sparkContext.parallelize([0]).map(lambda _: sys.executable).first())
+spark.stop()
+"""
+
+# Prints whether the driver's and the executors' Java have the archive of classes in their memory: Java lets go of one that does not fit.
+ARCHIVE = """
+import os
+from pathlib import Path
+from slotwise import session
+
+def has_archive(_=None):
+    process = os.getpid()
+    while True:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        mapped = Path(f"/proc/{process}/maps").read_text()
+        if "libjvm.so" in mapped:
+            return ".java-classes.jsa" in mapped
+
+spark = session.start("archive", session.effective_conf())
+print("driver", has_archive(), "executors", spark.sparkContext.parallelize(range(2), 2).map(has_archive).collect())
 spark.stop()
 """
 
@@ -80,6 +100,19 @@ def test_an_application_shows_with_readable_stage_names(cluster, hdfs, history, 
     assert all(stage["description"] == stage["name"] for stage in stages if stage["name"] in titles[:3])
     assert {"count drawn numbers", "train on 2 slots", "write a table"} <= {job["jobGroup"] for job in history.jobs(application["id"]) if "jobGroup" in job}
     assert any(child.endswith(application["id"]) for child in storage.children(cluster.event_logs))
+
+
+@pytest.mark.skipif(not archived_classes(), reason="this Java leaves no archive of classes, or make setup has not run")
+@pytest.mark.parametrize("on_cluster", [False, True], ids=["local", "cluster"])
+def test_java_takes_its_classes_from_the_archive(cluster: LocalCluster, tmp_path: Path, on_cluster: bool) -> None:
+    (tmp_path / "application.py").write_text(ARCHIVE)
+    submit = Path(sys.executable).parent / "spark-submit"
+    master = cluster.state.master if on_cluster else "local[2]"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    done = subprocess.run([submit, "--master", master, tmp_path / "application.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert "driver True executors [True, True]" in done.stdout, done.stdout + done.stderr
+    servers = [cluster.state.pids[name] for name in ("master", "worker-1", "worker-2")]
+    assert all(".java-classes.jsa" in Path(f"/proc/{server}/maps").read_text() for server in servers)
 
 
 def test_hdfs_keeps_its_files_over_a_restart_of_the_namenode(cluster: LocalCluster, hdfs: str) -> None:

@@ -19,6 +19,7 @@ from pyspark.util import inheritable_thread_target
 
 from slotwise import storage
 from slotwise.errors import DataError
+from slotwise.localcluster.spark import archived_classes
 from slotwise.localcluster.state import running_cluster
 
 Found = TypeVar("Found")
@@ -104,6 +105,7 @@ def _local_settings(conf: SparkConf) -> dict[str, str]:
         # All of it runs on this machine: nothing has to be reachable from outside, whatever the host's name resolves to.
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     if on_cluster:
+        settings |= archived_classes()
         settings["spark.hadoop.dfs.replication"] = "1"  # it has one DataNode
     return settings
 

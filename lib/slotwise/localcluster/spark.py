@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +24,20 @@ def home() -> Path:
 
 
 def configuration() -> Path:
-    """Spark's configuration directory; `conf/link-spark.sh` makes it the project's `conf/`."""
+    """Spark's configuration directory; `conf/link-spark.sh` puts the project's `conf/` there."""
     return Path(os.environ.get("SPARK_CONF_DIR") or home() / "conf")
+
+
+def archived_classes() -> dict[str, str]:
+    """Settings by which executors on this machine take their classes from the archive of `conf/archive-classes.sh`; none where there is no archive."""
+    archive = Path(sys.prefix) / ".java-classes.jsa"
+    if not archive.exists() or not archive.stat().st_size:
+        return {}
+    return {
+        # Before Spark's own class path, which begins with its configuration: no archive holds what comes after a directory with files.
+        "spark.executor.extraClassPath": f"{os.environ.get('SPARK_HOME') or home()}/jars/*",  # in a driver pyspark is a zip file
+        "spark.executor.extraJavaOptions": f"-XX:SharedArchiveFile='{archive}' -Xlog:cds=off -Xlog:cds+dynamic=off",
+    }
 
 
 def java() -> str:

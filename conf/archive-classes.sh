@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Has a small prepare leave the classes that it loaded in an archive, VENV/.java-classes.jsa: Java maps it, where it would find, read and check
+# some 20,000 classes anew in every job. Spark's commands use it by spark-env.sh.
+#
+#   conf/archive-classes.sh VENV
+#
+# https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html
+set -euo pipefail
+
+if [ $# -ne 1 ] || [ ! -x "$1/bin/spark-submit" ]; then
+  echo "error: A virtual environment with pyspark is needed. Received: ${*:-nothing}. Accepted: conf/archive-classes.sh VENV" >&2
+  exit 2
+fi
+venv="$(cd "$1" && pwd)"
+jobs="$(cd "$(dirname "$0")/../jobs" && pwd)"
+archive="$venv/.java-classes.jsa"
+scratch="$(mktemp -d "$venv/.java-classes.XXXXXX")"
+trap 'rm -rf "$scratch"' EXIT
+
+echo "Archiving the Java classes that jobs load, once: each will start some seconds sooner."
+rm -f "$archive"
+if (
+  cd "$scratch"
+  SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit='$scratch/classes.jsa' -Xlog:cds=off -Xlog:cds+dynamic=off" SLOTWISE_CLUSTER='' \
+    "$venv/bin/spark-submit" --master 'local[2]' "$jobs/prepare.py" --dataset dataset --classes 2 --per-class 40 --image-size 16x16 --logical-shards 2
+) >"$scratch/log" 2>&1 && [ -s "$scratch/classes.jsa" ]; then
+  mv "$scratch/classes.jsa" "$archive"
+else
+  cat "$scratch/log" >&2
+  echo "note: This Java leaves no archive of classes, for which the lines above may have the reason. Jobs work without it." >&2
+  : >"$archive" # so that make does not try again each time
+fi
