@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageStat
 
 from slotwise.contracts.catalogue import Status
 from slotwise.imaging import ImageFailure, NormalisedImage, normalise
@@ -172,6 +172,16 @@ def test_measures() -> None:
     assert found.brightness == pytest.approx(100)
     assert found.contrast == pytest.approx(100)
     assert (found.pixel_min, found.pixel_max) == (0, 200)
+
+
+@given(seed=st.integers(0, 2**32 - 1), values=st.integers(1, 256), grey=st.booleans())
+def test_measures_are_those_of_pillow(seed: int, values: int, grey: bool) -> None:
+    drawn = Image.fromarray(np.random.default_rng(seed).integers(0, values, (40, 30, 3), np.uint8))
+    image = drawn.convert("L") if grey else drawn
+    found = result(encoded(image, "PNG"), channels=1 if grey else 3)
+    luma, extrema = ImageStat.Stat(image.convert("L")), np.asarray(image.getextrema())
+    assert (found.brightness, found.contrast) == (luma.mean[0], luma.stddev[0])
+    assert (found.pixel_min, found.pixel_max) == (extrema.min(), extrema.max())
 
 
 @pytest.mark.parametrize(

