@@ -36,7 +36,7 @@ def archived_classes() -> dict[str, str]:
     return {
         # Before Spark's own class path, which begins with its configuration: no archive holds what comes after a directory with files.
         "spark.executor.extraClassPath": f"{os.environ.get('SPARK_HOME') or home()}/jars/*",  # in a driver pyspark is a zip file
-        "spark.executor.extraJavaOptions": f"-XX:SharedArchiveFile='{archive}' -Xlog:cds=off -Xlog:cds+dynamic=off",
+        "spark.executor.extraJavaOptions": f"-XX:SharedArchiveFile='{archive}' -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -Xlog:cds=off -Xlog:cds+dynamic=off",
     }
 
 
