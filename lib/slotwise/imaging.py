@@ -34,7 +34,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 _LARGE_PIXELS = 4_000_000
 _one_large_image = threading.Lock()
 _VALUES_AT_A_TIME = 1_000_000
-_LEVELS = np.arange(256)
+_POWERS = np.arange(256) ** np.arange(3)[:, None]
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ def normalise(data: bytes, *, height: int, width: int, max_pixels: int, channels
 
 def _mean_and_deviation(luma: Image.Image) -> tuple[float, float]:
     """What `ImageStat.Stat` gives for a grey picture of 8 bits, in a third of the time: its loops over 256 values are Python's."""
-    histogram = np.array(luma.histogram())
-    count, total, squares = (int(histogram @ _LEVELS**power) for power in range(3))
+    count, total, squares = (_POWERS @ np.array(luma.histogram())).tolist()
     return total / count, math.sqrt((squares - total**2.0 / count) / count)
 
 
