@@ -17,13 +17,19 @@ archive="$venv/.java-classes.jsa"
 scratch="$(mktemp -d "$venv/.java-classes.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
 
+submit() { # JAVA_OPTIONS ARGUMENTS…
+  SPARK_SUBMIT_OPTS="$1 -Xlog:cds=off -Xlog:cds+dynamic=off" SLOTWISE_CLUSTER='' "$venv/bin/spark-submit" "${@:2}"
+}
+
 echo "Archiving the Java classes that jobs load, once: each will start some seconds sooner."
 rm -f "$archive"
 if (
   cd "$scratch"
-  SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit='$scratch/classes.jsa' -Xlog:cds=off -Xlog:cds+dynamic=off" SLOTWISE_CLUSTER='' \
-    "$venv/bin/spark-submit" --master 'local[2]' "$jobs/prepare.py" --dataset dataset --classes 2 --per-class 40 --image-size 16x16 --logical-shards 2
-) >"$scratch/log" 2>&1 && [ -s "$scratch/classes.jsa" ]; then
+  submit "-XX:ArchiveClassesAtExit='$scratch/classes.jsa'" --master 'local[2]' \
+    "$jobs/prepare.py" --dataset dataset --classes 2 --per-class 40 --image-size 16x16 --logical-shards 2 &&
+    # Whole, and for the class path that jobs have: this Java goes no further without it.
+    submit "-Xshare:on -XX:SharedArchiveFile='$scratch/classes.jsa'" --version
+) >"$scratch/log" 2>&1; then
   mv "$scratch/classes.jsa" "$archive"
 else
   cat "$scratch/log" >&2

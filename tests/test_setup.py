@@ -63,10 +63,15 @@ def test_without_an_environment_the_scripts_say_what_they_want(repository: Path,
     assert f"Accepted: conf/{script} VENV" in refused.stderr
 
 
-def test_a_job_that_ends_badly_leaves_no_archive_but_a_note(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "program",
+    ["echo 'no such option'; exit 1", "[[ $* == *--version* ]] && { echo 'no such option'; exit 1; }; touch classes.jsa"],
+    ids=["a job that fails", "an archive that Java cannot use"],
+)
+def test_without_a_good_archive_there_is_a_note(repository: Path, tmp_path: Path, program: str) -> None:
     submit = tmp_path / "bin" / "spark-submit"
     submit.parent.mkdir()
-    submit.write_text("#!/usr/bin/env bash\necho 'no such option'\nexit 1\n")
+    submit.write_text(f"#!/usr/bin/env bash\n{program}\n")
     submit.chmod(0o755)
     done = subprocess.run(["bash", repository / "conf" / "archive-classes.sh", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0
