@@ -12,7 +12,7 @@ BASE_PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do com
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-setup: java $(VENV)/.java-classes.jsa  ## the environment in .venv, from the lock; Java 17 if it can be installed
+setup: java $(VENV)/.java-classes.options  ## the environment in .venv, from the lock; Java 17 if it can be installed
 
 $(PYTHON):
 	@test -n "$(BASE_PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 with venv was found. Install one, for example: apt-get install python3 python3-venv"; exit 2; }
@@ -24,7 +24,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml conf/link-spark.sh conf/spark-d
 	bash conf/link-spark.sh $(VENV)
 	touch $@
 
-$(VENV)/.java-classes.jsa: $(VENV)/.ready conf/archive-classes.sh | java
+$(VENV)/.java-classes.options: $(VENV)/.ready conf/archive-classes.sh | java
 	bash conf/archive-classes.sh $(VENV)
 
 torch: setup $(VENV)/.torch-ready  ## PyTorch for --engine torch, from its own lock (some GB)

@@ -19,18 +19,16 @@ from slotwise import storage
 from slotwise.localcluster import hadoop
 from slotwise.localcluster.cluster import LocalCluster
 from slotwise.localcluster.processes import fetch_json
-from slotwise.localcluster.spark import LIGHT, archived_classes
+from slotwise.localcluster.spark import LIGHT
 from slotwise.localcluster.state import DIRECTORY_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Short jobs on few cores, as the cluster's servers are: what Java would compile and collect better, and the classes that Spark would
 # write for each query, take more time than they give back.
-_ARCHIVED = archived_classes()
 _LIGHT = {
-    **_ARCHIVED,
     "spark.driver.extraJavaOptions": " ".join(LIGHT),
-    "spark.executor.extraJavaOptions": " ".join((*LIGHT, _ARCHIVED.get("spark.executor.extraJavaOptions", ""))),
+    "spark.executor.extraJavaOptions": " ".join(LIGHT),
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }

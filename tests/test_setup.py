@@ -77,5 +77,5 @@ def test_without_a_good_archive_there_is_a_note(repository: Path, tmp_path: Path
     assert done.returncode == 0
     assert "no such option" in done.stderr
     assert "Jobs work without it" in done.stderr
-    assert (tmp_path / ".java-classes.jsa").read_bytes() == b""
-    assert {path.name for path in tmp_path.iterdir()} == {"bin", ".java-classes.jsa"}
+    assert (tmp_path / ".java-classes.options").read_bytes() == b""
+    assert {path.name for path in tmp_path.iterdir()} == {"bin", ".java-classes.options"}

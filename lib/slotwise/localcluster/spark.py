@@ -30,13 +30,13 @@ def configuration() -> Path:
 
 def archived_classes() -> dict[str, str]:
     """Settings by which executors on this machine take their classes from the archive of `conf/archive-classes.sh`; none where there is no archive."""
-    archive = Path(sys.prefix) / ".java-classes.jsa"
-    if not archive.exists() or not archive.stat().st_size:
+    options = Path(sys.prefix) / ".java-classes.options"
+    if not options.exists() or not options.stat().st_size:
         return {}
     return {
         # Before Spark's own class path, which begins with its configuration: no archive holds what comes after a directory with files.
         "spark.executor.extraClassPath": f"{os.environ.get('SPARK_HOME') or home()}/jars/*",  # in a driver pyspark is a zip file
-        "spark.executor.extraJavaOptions": f"-XX:SharedArchiveFile='{archive}' -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -Xlog:cds=off -Xlog:cds+dynamic=off",
+        "spark.executor.defaultJavaOptions": f"'@{options}'",  # Spark puts them before a user's own options
     }
 
 
