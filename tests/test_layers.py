@@ -84,6 +84,24 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
     assert_alike(*outcomes, TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (3, 64, 64, 8), (3, 61, 61, 9), (3, 16, 16, 64)], ids=str)
+def test_halves_are_summed_in_single_precision(dtype: str, shape: tuple[int, ...]) -> None:
+    """The statistics are those of the values as they are, and only outputs and the input's gradient are rounded."""
+    x, upstream = (tf.cast(drawn(*shape, dtype="float32", seed=seed), dtype) for seed in (3, 4))
+    outcomes = []
+    for policy in ("float32", f"mixed_{dtype}"):
+        layer = SlotBatchNormalization(dtype=policy)
+        layer.context = context_of(some_keys(shape[0]))
+        layer.build(x.shape)
+        layer.set_weights([drawn(shape[-1], dtype="float32", seed=number).numpy() ** 2 for number in range(4)])
+        of_policy = [tf.cast(value, layer.compute_dtype) for value in (x, upstream)]
+        outcomes.append([tf.cast(value, tf.float32) for value in outcome(layer, layer, *of_policy)])
+    rounded, exact = {0, 1, 6}, TOLERANCE["float32"]
+    for number, (expected, found) in enumerate(zip(*outcomes, strict=True)):
+        np.testing.assert_allclose(found, expected, rtol=2.0**-7 if number in rounded else 0, atol=0.02 if number in rounded else exact * np.abs(expected).max())
+
+
 @given(st.integers(1, 100_000), st.integers(1, 2_000))
 def test_blocks_divide_what_they_are_blocks_of(positions: int, channels: int) -> None:
     shape = block_shape(positions, channels)
