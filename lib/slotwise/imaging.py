@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from slotwise.contracts.catalogue import Status
 from slotwise.image_pieces import excess
+from slotwise.resampling import resampled
 
 JPEG_QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
@@ -187,7 +188,7 @@ def _decoded(source: Image.Image, size: tuple[int, int], wanted: str, data: byte
         turn = _orientation(source)
         unturned = size[::-1] if turn in _SIDEWAYS else size
     picture = _as_rgb(source)
-    picture = (picture if wanted == "RGB" else picture.convert(wanted)).resize(unturned, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    picture = resampled(picture if wanted == "RGB" else picture.convert(wanted), unturned)
     return (picture.transpose(_TURN[turn]) if turn in _TURN else picture), False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("slotwise", "tensorflow", "keras", "torch", "numpy", "pyspark", "spark-tensorflow-distributor", "pillow")
+_PACKAGES = ("slotwise", "tensorflow", "keras", "torch", "numpy", "pyspark", "spark-tensorflow-distributor", "pillow", "cykooz-resizer")
 
 
 def installed_versions() -> dict[str, str]:
