@@ -29,6 +29,7 @@ def parts(height: int, width: int, channels: int, filters: int) -> dict[str, Par
     """What a block does with a batch, on the way there and back."""
     outputs = tf.random.normal([IMAGES, height, width, filters])
     upstream, gamma, beta = tf.random.normal(pooled(outputs, _POOLING).shape), tf.ones([filters]), tf.zeros([filters])
+    halves = [tf.cast(value, tf.bfloat16) for value in (outputs, upstream)]
 
     def ours(y: tf.Tensor) -> tf.Tensor:
         return normalise(y, gamma, beta, _EPSILON, _ALONE, tf.ones([]), _POOLING)[0]
@@ -40,9 +41,10 @@ def parts(height: int, width: int, channels: int, filters: int) -> dict[str, Par
         **convolutions.parts(height, width, channels, filters, "float32"),
         **({f"{name}, bfloat16": part for name, part in convolutions.parts(height, width, channels, filters, "bfloat16").items()} if machine.has_bfloat16() else {}),
         "normalisation and pooling, there and back": traced(lambda: _there_and_back(ours, outputs, upstream)),
-        "the same by the fused kernel, for one slot alone": traced(lambda: _there_and_back(fused, outputs, upstream)),
-        "the statistics of it": traced(lambda: global_statistics(outputs, _ALONE, tf.ones([]))),
-        "reading its input once": traced(lambda: tf.reduce_max(outputs)),
+        **({"normalisation and pooling, bfloat16": traced(lambda: _there_and_back(ours, *halves))} if machine.has_bfloat16() else {}),
+        "the same in float32 by the fused kernel, for one slot alone": traced(lambda: _there_and_back(fused, outputs, upstream)),
+        "the statistics of ours": traced(lambda: global_statistics(outputs, _ALONE, tf.ones([]))),
+        "reading their input once": traced(lambda: tf.reduce_max(outputs)),
     }
 
 
