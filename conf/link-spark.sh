@@ -34,3 +34,16 @@ ln -sfn "$ours/log4j2.properties" "$ours/spark-env.sh" "$conf"
   echo "spark.driver.extraClassPath  $spark_home/jars/*"
 } >"$conf/spark-defaults.conf.new"
 mv "$conf/spark-defaults.conf.new" "$conf/spark-defaults.conf"
+
+# Spark puts its Python library, zipped, and a jar before all else on the path of drivers and workers. pip has installed the same library beside them,
+# compiled: a second less for each job to start in, and a worker need not read the zips' tables again before each task.
+if [ -e "$spark_home/__init__.py" ]; then
+  unzipped="${spark_home%/*}/spark-unzipped.pth"
+  "$bin/python3" - "$spark_home" >"$unzipped.new" <<'END'
+import sys
+
+own = tuple(f"{sys.argv[1]}/{directory}/" for directory in ("python/lib", "jars"))
+print(f"import sys; sys.path[:] = [path for path in sys.path if not path.startswith({own!r})]")
+END
+  mv "$unzipped.new" "$unzipped"
+fi

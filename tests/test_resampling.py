@@ -49,6 +49,22 @@ def test_a_flat_colour_stays_what_it_is(value: int) -> None:
         assert resampled(Image.new("RGB", (400, 601), (value, 9, value)), size).getcolors() == [(size[0] * size[1], (value, 9, value))]
 
 
+@pytest.mark.skipif(resampling.Resizer is None, reason="no wheel of cykooz-resizer for this processor")
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_processor_without_the_instructions_gets_the_same_pictures(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cykooz_resizer import CpuExtensions
+
+    class Plain(resampling.Resizer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cpu_extensions = CpuExtensions.none
+
+    picture, sizes = drawn(mode, 333, 217, 0, 256, 3), [(150, 100), (40, 300), (300, 40)]
+    expected = [resampled(picture, size) for size in sizes]
+    monkeypatch.setattr(resampling, "Resizer", Plain)
+    assert [resampled(picture, size) for size in sizes] == expected
+
+
 def test_the_lock_brings_vector_instructions_where_there_are_any() -> None:
     assert (resampling.Resizer is not None) == (sys.platform == "darwin" or platform.machine() == "x86_64")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 
 @pytest.fixture
@@ -36,6 +39,24 @@ def test_spark_gets_the_projects_settings_and_its_jars_first(repository: Path, e
         assert defaults.splitlines()[-1].split(maxsplit=1) == ["spark.driver.extraClassPath", f"{conf.parent}/jars/*"]
         assert {path.name for path in conf.iterdir()} == {"spark-defaults.conf", "spark-env.sh", "log4j2.properties"}
         assert (conf / "spark-env.sh").resolve() == repository / "conf" / "spark-env.sh"
+
+
+def test_drivers_and_workers_import_the_installed_library_and_not_sparks_zip(spark: SparkSession) -> None:
+    def found(_: object) -> tuple[str, list[str]]:
+        import py4j
+        import pyspark
+
+        return pyspark.__file__ + py4j.__file__, [path for path in sys.path if path.endswith((".zip", ".jar")) and "pyspark" in path]
+
+    driver = "import sys, pyspark; print(pyspark.__file__)"
+    home = Path(find_spec("pyspark").origin).parent
+    zips = os.pathsep.join(map(str, home.glob("python/lib/*.zip")))
+    assert zips
+    said = subprocess.run([sys.executable, "-c", driver], env=os.environ | {"PYTHONPATH": zips}, capture_output=True, text=True, check=True).stdout
+    assert Path(said.strip()).parent == home
+    (files, packed), = spark.sparkContext.parallelize([0], 1).map(found).collect()
+    assert ".zip" not in files
+    assert packed == []
 
 
 def test_the_link_of_an_earlier_version_is_replaced(repository: Path, environment: Path, tmp_path: Path) -> None:

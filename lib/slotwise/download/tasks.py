@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ class FetchTask:
     counters: Counters
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        # Of what is imported nothing is garbage, and pyspark would look through all of it after each task.
+        gc.freeze()
         pool = pool_manager(self.threads, self.options.allowed)
         schema = arrow_schema(FAILURE_SCHEMA)
         failures: list[dict[str, Any]] = []
