@@ -13,10 +13,12 @@ import pytest
 
 from job_runs import DOCTOR, without_java
 from slotwise import storage
+from slotwise.cluster import preflight
 from slotwise.cluster.doctor import clock, judge
 from slotwise.cluster.doctor.probe import Seen
 from slotwise.contracts.doctor import DoctorRecord
 from slotwise.localcluster.cluster import LocalCluster
+from slotwise.settings.training import Engine
 
 if TYPE_CHECKING:
     from conftest import SparkSubmit
@@ -31,6 +33,14 @@ def seen(slot: int, **changes: Any) -> Seen:
         "clock": clock.Skew(0.0, 0.001), "unreachable": [], "places": {}, "gpus_given": [], "gpus_there": 0, "gpus_seen": None,
     }  # fmt: skip
     return Seen.model_validate({**fit, **changes})
+
+
+@pytest.mark.parametrize(("engine", "needs_torch"), [("tensorflow", False), ("torch", True)])
+def test_executors_need_what_trains_and_not_what_only_prepares(engine: Engine, needs_torch: bool) -> None:
+    needed = preflight.versions_needed(engine)
+    assert {"python", "slotwise", "tensorflow", "keras", "numpy", "pyspark"} <= set(needed)
+    assert "cykooz-resizer" not in needed, "another processor may have another one, or none"
+    assert ("torch" in needed) == needs_torch
 
 
 def findings(uri: str) -> DoctorRecord:

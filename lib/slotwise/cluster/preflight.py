@@ -130,8 +130,11 @@ def check_executors(spark: SparkSession, slots: int, dataset: str, engine: Engin
 
 
 def versions_needed(engine: Engine) -> dict[str, str]:
-    """The driver's versions that executors need to have: an environment that is shipped need not hold PyTorch for TensorFlow."""
-    return {name: version for name, version in installed_versions().items() if name != "torch" or engine == "torch"}
+    """The driver's versions that executors need to have: an environment that is shipped need not hold PyTorch for TensorFlow, and
+    whoever trains resamples nothing, for which another processor may have another library.
+    """
+    others = {"cykooz-resizer"} if engine == "torch" else {"cykooz-resizer", "torch"}
+    return {name: version for name, version in installed_versions().items() if name not in others}
 
 
 def different(expected: Mapping[str, str], versions: Mapping[str, str]) -> list[str]:
