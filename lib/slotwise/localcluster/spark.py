@@ -35,7 +35,7 @@ def archived_classes() -> dict[str, str]:
         return {}
     return {
         # Before Spark's own class path, which begins with its configuration: no archive holds what comes after a directory with files.
-        "spark.executor.extraClassPath": f"{os.environ.get('SPARK_HOME') or home()}/jars/*",  # in a driver pyspark is a zip file
+        "spark.executor.extraClassPath": f"{home()}/jars/*",
         "spark.executor.defaultJavaOptions": f"'@{options}'",  # Spark puts them before a user's own options
     }
 
