@@ -43,7 +43,8 @@ if [ -e "$spark_home/__init__.py" ]; then
 import sys
 
 own = tuple(f"{sys.argv[1]}/{directory}/" for directory in ("python/lib", "jars"))
-print(f"import sys; sys.path[:] = [path for path in sys.path if not path.startswith({own!r})]")
+# What site has imported before this line has opened the zips already, and what is opened is looked through again.
+print(f"import sys; sys.path[:] = [path for path in sys.path if not path.startswith({own!r})]; [sys.path_importer_cache.pop(path) for path in [*sys.path_importer_cache] if path.startswith({own!r})]")
 END
   mv "$unzipped.new" "$unzipped"
 fi

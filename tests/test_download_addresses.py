@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from http_server import Script, response, scripted
 from slotwise.contracts.catalogue import Status
 from slotwise.download.addresses import Allowed
-from slotwise.download.fetch import Fetched, FetchOptions, fetch, pool_manager
+from slotwise.download.connections import Connections
+from slotwise.download.fetch import Fetched, FetchOptions, fetch
 
 QUICK = FetchOptions(connect_timeout=1, read_timeout=1, total_timeout=2, retries=1, backoff=0.01)
 INTERNAL = [ip_network(text) for text in ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3")]
@@ -24,7 +25,7 @@ INTERNAL = [ip_network(text) for text in ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0
 
 def get(url: str, **changes: Any) -> Fetched:
     options = replace(QUICK, **changes)
-    return fetch(pool_manager(2, options.allowed), url, options)
+    return fetch(Connections(2, options.allowed), url, options)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(server: Script, m
     resolving(monkeypatch, ("127.0.0.1",), ("127.0.0.2",))
     url = f"http://images.example:{server.url.rpartition(':')[2]}/secret"
     options = replace(QUICK, allowed_networks=("127.0.0.1/32",))
-    pool = pool_manager(1, options.allowed)
+    pool = Connections(1, options.allowed)
     assert fetch(pool, url, options).body == b"secret"
     again = fetch(pool, url, options)  # the server has closed the connection
     assert again.status is Status.FORBIDDEN_ADDRESS

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +24,8 @@ from PIL import Image
 
 from http_server import Script, response, scripted
 from slotwise.contracts.catalogue import Status
-from slotwise.download.fetch import Fetched, FetchOptions, fetch, pool_manager
+from slotwise.download.connections import Connections
+from slotwise.download.fetch import Fetched, FetchOptions, fetch
 from slotwise.download.polite import map_politely
 from slotwise.imaging import ImageFailure, normalise
 from slotwise.settings.prepare import PrepareSettings
@@ -38,7 +45,7 @@ def jpeg() -> bytes:
 
 def get(url: str, **changes: object) -> Fetched:
     options = replace(PATIENT, **changes)
-    return fetch(pool_manager(4, options.allowed), url, options)
+    return fetch(Connections(4, options.allowed), url, options)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +115,13 @@ def chunks_cut_off(attempt: int) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
+def page_without_end(attempt: int) -> Iterator[bytes]:
+    yield b"HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for _ in range(100):
+        time.sleep(0.1)
+        yield b"1\r\nx\r\n"
+
+
 def kept(attempt: int) -> Iterator[bytes]:
     yield response(200, b"kept")
     time.sleep(0.2)
@@ -131,6 +145,7 @@ def server() -> Iterator[Script]:
         "/far": response(301, Location="http://old.example/near"),
         "/near": response(200, b"here"),
         "/gone": response(410),
+        "/page-without-end": page_without_end,
         "/nothing": response(204),
         "/stated-large": response(200, b"", Content_Length="999999999"),
         "/kept": kept,
@@ -159,6 +174,7 @@ def server() -> Iterator[Script]:
         ("/nowhere", None, Status.HTTP_ERROR, 1),
         ("/to-file", None, Status.BAD_URL, 1),
         ("/gone", None, Status.HTTP_ERROR, 1),
+        ("/page-without-end", None, Status.HTTP_ERROR, 1),
         ("/nothing", None, Status.HTTP_ERROR, 1),
         ("/stated-large", None, Status.TOO_LARGE, 1),
         ("/not-http", None, Status.UNREACHABLE, 2),
@@ -166,7 +182,7 @@ def server() -> Iterator[Script]:
     ],
 )
 def test_odd_answers(server: Script, path: str, body: bytes | None, status: Status | None, attempts: int) -> None:
-    found = get(server.url + path, **(SHORT if status is Status.TIMEOUT else {}))
+    found = get(server.url + path, **(SHORT if status is Status.TIMEOUT or path == "/page-without-end" else {}))
     assert (found.body, found.status, found.attempts) == (body, status, attempts), found
     assert (found.error is None) == (status is None)
 
@@ -181,19 +197,91 @@ def test_mirrors_replace_beginnings_also_after_a_redirect(server: Script) -> Non
     settings = PrepareSettings(input="x", mirror=[f"http://old.example={server.url}", "http://covers.example/?id==http://no.example/"])
     options = replace(FetchOptions.of(settings), retries=0)
     assert options.mirrored("http://other.example/x") == "http://other.example/x"
-    assert fetch(pool_manager(1, options.allowed), "http://old.example/near", options).body == b"here"
-    assert fetch(pool_manager(1, options.allowed), "http://old.example/far", options).body == b"here"
+    assert fetch(Connections(1, options.allowed), "http://old.example/near", options).body == b"here"
+    assert fetch(Connections(1, options.allowed), "http://old.example/far", options).body == b"here"
 
 
 def test_a_connection_closed_while_it_was_kept_is_no_attempt(server: Script) -> None:
     options = replace(PATIENT, retries=0)
-    pool = pool_manager(1, options.allowed)
+    pool = Connections(1, options.allowed)
     for _ in range(3):  # each request but the first meets a connection that the server closes without a word
         assert fetch(pool, f"{server.url}/kept", options).body == b"kept"
     assert fetch(pool, f"{server.url}/not-http", options).status is Status.UNREACHABLE
-    silent = fetch(pool_manager(1, options.allowed), f"{server.url}/silent", options)
+    silent = fetch(Connections(1, options.allowed), f"{server.url}/silent", options)
     assert (silent.status, silent.attempts) == (Status.UNREACHABLE, 1)
     assert server.requests["/silent"] == 1
+
+
+class Keeping(BaseHTTPRequestHandler):
+    """Keeps connections; /gone is a page of 404, /moved leads to /image."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.clients.add(self.client_address)  # type: ignore[attr-defined]
+        body = self.path.encode()
+        self.send_response({"/gone": 404, "/moved": 302}.get(self.path, 200))
+        self.send_header("Location", "/image")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def keeping(context: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServer]:
+    """A server whose `clients` are the connections that it was asked on."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keeping) as server:
+        server.clients = set()  # type: ignore[attr-defined]
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_one_connection_serves_one_request_after_the_other() -> None:
+    with keeping() as server:
+        url, connections = f"http://127.0.0.1:{server.server_port}", Connections(2, PATIENT.allowed)
+        for path, body in [("/image", b"/image"), ("/gone", None), ("/moved", b"/image"), ("/other", b"/other")]:
+            assert fetch(connections, url + path, PATIENT).body == body
+        assert len(server.clients) == 1  # type: ignore[attr-defined]
+        connections.close()
+
+
+def test_no_proxy_of_the_environment_is_asked(server: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert get(f"{server.url}/near").body == b"here"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of localhost that trusts itself, and a server's context with it."""
+    directory = tmp_path_factory.mktemp("certificate")
+    shown, key = directory / "shown.pem", directory / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*made, "-keyout", key, "-out", shown], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, key)
+    return shown, context
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate by openssl")
+def test_a_certificate_has_to_be_trusted_and_the_hosts_own(certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, context = certificate
+    with keeping(context) as server:
+        port = server.server_port
+        stranger = get(f"https://localhost:{port}/image", mirrors=((f"https://localhost:{port}", f"https://localhost:{port}"),))
+        assert (stranger.status, stranger.attempts) == (Status.UNREACHABLE, 1), stranger
+        monkeypatch.setenv("SSL_CERT_FILE", str(shown))
+        friend = get(f"https://localhost:{port}/image", mirrors=((f"https://localhost:{port}", f"https://localhost:{port}"),))
+        assert friend.body == b"/image", friend
+        misnamed = get(f"https://127.0.0.1:{port}/image")
+        assert (misnamed.status, misnamed.attempts) == (Status.UNREACHABLE, 1), misnamed
+        assert "certificate" in str(misnamed.error).lower()
 
 
 def test_few_connections_per_host_and_no_host_waits_for_another() -> None:

@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from slotwise import storage
 from slotwise.download.addresses import Allowed
-from slotwise.download.fetch import FetchOptions, fetch, pool_manager
+from slotwise.download.connections import Connections
+from slotwise.download.fetch import FetchOptions, fetch
 from slotwise.texts import without_credentials
 
 
@@ -31,7 +32,7 @@ def test_a_password_in_a_url_is_not_shown(text: str, shown: str) -> None:
 def test_no_failure_of_a_download_tells_a_password() -> None:
     allowed = Allowed.of(["127.0.0.0/8"], [])
     for url in ("ftp://user:hunter2@127.0.0.1/1.jpg", "http://user:hunter2@127.0.0.1:1/1.jpg", "http://user:hunter2@[::1/", "http://user:hunter2@127.0.0.1:99999999/", "http://user:hunter2@10.0.0.1/"):
-        failed = fetch(pool_manager(1, allowed), url, FetchOptions(retries=0, connect_timeout=1.0))
+        failed = fetch(Connections(1, allowed), url, FetchOptions(retries=0, connect_timeout=1.0))
         assert failed.error
         assert "hunter2" not in failed.error
 

@@ -46,7 +46,8 @@ def test_drivers_and_workers_import_the_installed_library_and_not_sparks_zip(spa
         import py4j
         import pyspark
 
-        return pyspark.__file__ + py4j.__file__, [path for path in sys.path if path.endswith((".zip", ".jar")) and "pyspark" in path]
+        # A zip that has been opened is opened anew before each task, whether it is on the path or not.
+        return pyspark.__file__ + py4j.__file__, [path for path in [*sys.path, *sys.path_importer_cache] if path.endswith((".zip", ".jar")) and "pyspark" in path]
 
     driver = "import sys, pyspark; print(pyspark.__file__)"
     home = Path(find_spec("pyspark").origin).parent

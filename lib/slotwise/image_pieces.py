@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 # Far beyond what programs write: progressive JPEGs have about ten scans, a camera's file some more in its previews.
 MAX_SCANS = 100
 MAX_EXIF = 100
@@ -27,10 +29,17 @@ def excess(data: bytes, max_pixels: int) -> str | None:
     Counts marks, not structure, where that is enough: within pixels they are as rare as chance makes them.
     """
     if data.startswith(b"\xff\xd8"):
-        return _more(data.count(b"\xff\xda"), MAX_SCANS, "scans") or _more(data.count(b"Exif\x00\x00"), MAX_EXIF, "pieces of EXIF")
+        return _excess_of_jpeg(data)
     if data.startswith(b"GIF8"):
         return _more(data.count(b"\x21\xfe"), MAX_COMMENTS, "comments")
     return _excess_of_tiff(data, max_pixels) if data[:4] in _TIFF else None
+
+
+def _excess_of_jpeg(data: bytes) -> str | None:
+    values = np.frombuffer(data, np.uint8)
+    begins, kinds = values[:-1] == 0xFF, values[1:]  # half of the time of searching the bytes for each mark
+    exif = [place for place in np.flatnonzero(begins & (kinds == 0xE1)).tolist() if data.startswith(b"Exif\x00\x00", place + 4)]
+    return _more(np.count_nonzero(begins & (kinds == 0xDA)), MAX_SCANS, "scans") or _more(len(exif), MAX_EXIF, "pieces of EXIF")
 
 
 def _excess_of_tiff(data: bytes, max_pixels: int) -> str | None:

@@ -12,13 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from urllib3.exceptions import HTTPError
-
 # Addresses of IPv4 written as those of IPv6, for translation by the network: RFC 6052.
 _TRANSLATED = ip_network("64:ff9b::/96")
 
 
-class ForbiddenAddress(HTTPError):
+class ForbiddenAddress(Exception):
     """A host leads to an address that is not asked; no connection was made."""
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
 from slotwise.download.cache import ChunkWriter
-from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of, pool_manager
+from slotwise.download.connections import Connections
+from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of
 from slotwise.download.polite import map_politely
 from slotwise.download.progress import Counters
 from slotwise.download.records import FAILURE_SCHEMA, image_columns
@@ -39,13 +40,13 @@ class FetchTask:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # Of what is imported nothing is garbage, and pyspark would look through all of it after each task.
         gc.freeze()
-        pool = pool_manager(self.threads, self.options.allowed)
+        connections = Connections(self.threads, self.options.allowed)
         schema = arrow_schema(FAILURE_SCHEMA)
         failures: list[dict[str, Any]] = []
         writer = ChunkWriter(self.target)
 
         results = map_politely(
-            lambda row: fetch(pool, row[1], self.options),
+            lambda row: fetch(connections, row[1], self.options),
             _pairs(batches),
             lambda row: host_of(self.options.mirrored(row[1])),
             threads=self.threads,
@@ -66,7 +67,7 @@ class FetchTask:
                 yield record_batch(failures, schema)
                 failures = []
         writer.flush()
-        pool.clear()
+        connections.close()
         yield record_batch(failures, schema)
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import urllib3
-
 from slotwise import storage
 from slotwise.contracts.catalogue import Status
 from slotwise.contracts.prediction import ImageSource
-from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of, pool_manager
+from slotwise.download.connections import Connections
+from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of
 from slotwise.download.polite import map_politely
 from slotwise.errors import DataError
 from slotwise.imaging import ImageFailure, normalised_jpeg
@@ -51,18 +50,18 @@ class Preparation:
             found = map_politely(self._read, rows, lambda _: "", threads=_OPEN_FILES, per_host=_OPEN_FILES)
             yield from (self._from_file(row, content) for row, content in found)
             return
-        pool = pool_manager(self.threads, self.options.allowed)
+        connections = Connections(self.threads, self.options.allowed)
         # The threads wait for servers and the task decodes: it has one core, on which many that decode are in each other's way.
-        results = map_politely(partial(self._fetch, pool), rows, self._host, threads=self.threads, per_host=self.per_host)
+        results = map_politely(partial(self._fetch, connections), rows, self._host, threads=self.threads, per_host=self.per_host)
         yield from (self._from_url(row, fetched) for row, fetched in results)
-        pool.clear()
+        connections.close()
 
     def _host(self, row: dict[str, Any]) -> str:
         return host_of(self.options.mirrored(row["url"] or ""))
 
-    def _fetch(self, pool: urllib3.PoolManager, row: dict[str, Any]) -> Fetched | None:
+    def _fetch(self, connections: Connections, row: dict[str, Any]) -> Fetched | None:
         """None for a row that has its end already."""
-        return None if row["status"] else fetch(pool, row["url"], self.options)
+        return None if row["status"] else fetch(connections, row["url"], self.options)
 
     def _from_url(self, row: dict[str, Any], fetched: Fetched | None) -> Prepared:
         if fetched is None:
