@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -255,6 +256,20 @@ def test_no_proxy_of_the_environment_is_asked(server: Script, monkeypatch: pytes
     for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert get(f"{server.url}/near").body == b"here"
+
+
+@pytest.mark.parametrize("loaded", ["import tensorflow, slotwise.download.fetch", "import slotwise.download.fetch, tensorflow"], ids=["before", "after"])
+def test_tensorflows_own_libcurl_is_left_alone(server: Script, loaded: str) -> None:
+    """As in a task of predict, which fetches for a model; at worst the process would end by a signal."""
+    code = f"""
+{loaded}
+from slotwise.download.connections import Connections, Limits
+from slotwise.download.addresses import Allowed
+print(Connections(1, Allowed.of(["127.0.0.0/8"], [])).get({server.url + "/near"!r}, Limits(20, 20, 60, 1000)).body)
+print(tensorflow.reduce_sum(tensorflow.ones(3)).numpy())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["b'here'", "3.0"], done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")

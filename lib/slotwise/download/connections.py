@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import pycurl
 from urllib3.util import parse_url
 
 from slotwise.download.addresses import Allowed, ForbiddenAddress
+from slotwise.download.libcurl import pycurl
 
 _OPTIONS = {
     pycurl.HTTPHEADER: ["User-Agent: slotwise (image data sets)", "Accept: image/*,*/*;q=0.5"],

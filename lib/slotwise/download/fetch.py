@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import pycurl
-
 from slotwise.contracts.catalogue import Status
 from slotwise.download.addresses import Allowed, ForbiddenAddress
 from slotwise.download.connections import Answer, Connections, Limits, TransferError
+from slotwise.download.libcurl import pycurl
 from slotwise.settings.fetch import FetchSettings
 from slotwise.texts import without_credentials
 
