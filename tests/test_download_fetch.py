@@ -214,15 +214,17 @@ def test_a_connection_closed_while_it_was_kept_is_no_attempt(server: Script) -> 
 
 
 class Keeping(BaseHTTPRequestHandler):
-    """Keeps connections; /gone is a page of 404, /moved leads to /image."""
+    """Keeps connections; /gone is a page of 404, /moved leads to /image, /away?URL to that URL."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.server.clients.add(self.client_address)  # type: ignore[attr-defined]
+        self.server.authorizations.append(self.headers["Authorization"])  # type: ignore[attr-defined]
         body = self.path.encode()
-        self.send_response({"/gone": 404, "/moved": 302}.get(self.path, 200))
-        self.send_header("Location", "/image")
+        path, _, there = self.path.partition("?")
+        self.send_response({"/gone": 404, "/moved": 302, "/away": 302}.get(path, 200))
+        self.send_header("Location", there or "/image")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -233,9 +235,9 @@ class Keeping(BaseHTTPRequestHandler):
 
 @contextmanager
 def keeping(context: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServer]:
-    """A server whose `clients` are the connections that it was asked on."""
+    """A server whose `clients` are the connections that it was asked on, and `authorizations` what came with each request."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Keeping) as server:
-        server.clients = set()  # type: ignore[attr-defined]
+        server.clients, server.authorizations = set(), []  # type: ignore[attr-defined]
         if context:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -250,6 +252,15 @@ def test_one_connection_serves_one_request_after_the_other() -> None:
             assert fetch(connections, url + path, PATIENT).body == body
         assert len(server.clients) == 1  # type: ignore[attr-defined]
         connections.close()
+
+
+def test_a_password_in_a_url_is_for_its_own_server() -> None:
+    with keeping() as own, keeping() as other:
+        url = f"http://user:word@127.0.0.1:{own.server_port}"
+        assert get(f"{url}/image").body == b"/image"
+        assert get(f"{url}/away?http://127.0.0.1:{other.server_port}/image").body == b"/image"
+        assert own.authorizations == ["Basic dXNlcjp3b3Jk"] * 2  # type: ignore[attr-defined]
+        assert other.authorizations == [None]  # type: ignore[attr-defined]
 
 
 def test_no_proxy_of_the_environment_is_asked(server: Script, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def candidates(spark: SparkSession, urls: dict[str, str]) -> DataFrame:
 
 
 def gathered(spark: SparkSession, urls: dict[str, str], settings: PrepareSettings, staging: Path) -> dict[str, Row]:
-    rows = gather_urls(spark, candidates(spark, urls), settings, staging.as_uri()).rows.select(*COLUMNS).collect()
+    rows = gather_urls(spark, candidates(spark, urls), len(urls), settings, staging.as_uri()).rows.select(*COLUMNS).collect()
     assert len(rows) == len(urls)
     return {row["id"]: row for row in rows}
 
@@ -80,7 +80,7 @@ def test_with_everything_cached_no_request_is_made_and_another_size_is_fetched_a
     urls = {f"cached{number}": f"{server.url}/cached{number}.jpg" for number in range(5)}
     gathered(spark, urls, settings_for(tmp_path), tmp_path / "first")
     before = server.requests.total()
-    assert gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "second").as_uri()).outcome == Outcome(5, {})
+    assert gather_urls(spark, candidates(spark, urls), len(urls), settings_for(tmp_path), (tmp_path / "second").as_uri()).outcome == Outcome(5, {})
     assert server.requests.total() == before
     gathered(spark, urls, settings_for(tmp_path, image_size=(10, 10)), tmp_path / "third")
     assert server.requests.total() == before + 5
@@ -101,7 +101,7 @@ def test_outcome_counts_by_status(spark: SparkSession, server: FaultyServer, tmp
     urls = {name: f"{server.url}/{name}.jpg" for name in ("a", "b", "not-found", "html-as-jpeg")}
     urls["bad"] = "ftp://nowhere/x.jpg"
     urls["inside"] = "http://169.254.169.254/latest/meta-data"
-    found = gather_urls(spark, candidates(spark, urls), settings_for(tmp_path), (tmp_path / "staging").as_uri()).outcome
+    found = gather_urls(spark, candidates(spark, urls), len(urls), settings_for(tmp_path), (tmp_path / "staging").as_uri()).outcome
     assert found.attempted == 6
     assert found.failed == {Status.BAD_URL.value: 1, Status.FORBIDDEN_ADDRESS.value: 1, Status.HTTP_ERROR.value: 1, Status.NOT_AN_IMAGE.value: 1}
     assert found.failed_share == pytest.approx(4 / 6)

@@ -59,8 +59,8 @@ class Gathered:
     outcome: Outcome
 
 
-def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSettings, staging: str) -> Gathered:
-    """Fetches what the cache lacks.
+def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> Gathered:
+    """Fetches what the cache lacks of `number` candidates.
 
     Args:
         candidates: id, label, url, split; ids unique. Evaluated several times: better stored than computed.
@@ -69,12 +69,9 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, settings: PrepareSet
     """
     kept = cache.directory(_required(settings.cache, "cache"), _size(settings))
     wanted = candidates.select("id", "label", "split", "url", cache.key_column("url").alias("key"))
-    with phase(spark, "look into the image cache"):
-        have = cache.read(spark, kept).select("key")
-        missing = wanted.select("key", "url").join(have, "key", "left_anti").dropDuplicates(["key"])
-        missing, counts = stored_and_counted(spark, missing, storage.join(staging, "missing"), {"urls": F.count(F.lit(1))})
+    missing, urls = _missing(spark, wanted.select("key", "url"), number, kept, storage.join(staging, "missing"))
     with phase(spark, "download images"):
-        failures = _fetched(spark, missing, counts["urls"], settings, kept, storage.join(staging, "failures"))
+        failures = _fetched(spark, missing, urls, settings, kept, storage.join(staging, "failures"))
     with phase(spark, "match images with their rows"):
         return _resolved(spark, wanted.drop("url"), failures, kept, storage.join(staging, "resolved"))
 
@@ -88,6 +85,16 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settin
         task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
         gathered, count, failed = stored_by_status(spark, rows.mapInArrow(task, GATHERED_SCHEMA), storage.join(staging, "gathered"))
     return Gathered(gathered, Outcome(count, failed))
+
+
+def _missing(spark: SparkSession, wanted: DataFrame, number: int, kept: str, target: str) -> tuple[DataFrame, int]:
+    """Those of `number` wanted URLs (key, url) that are not in the cache directory `kept`, each once, and how many they are."""
+    each = wanted.dropDuplicates(["key"])
+    if not storage.finished(kept):
+        return each, number
+    with phase(spark, "look into the image cache"):
+        missing, counts = stored_and_counted(spark, each.join(cache.read(spark, kept).select("key"), "key", "left_anti"), target, {"urls": F.count(F.lit(1))})
+    return missing, counts["urls"]
 
 
 def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:

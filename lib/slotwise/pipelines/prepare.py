@@ -179,7 +179,7 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
 def _gather(spark: SparkSession, settings: PrepareSettings, chosen: Chosen, scratch: str) -> Gathered:
     staging = storage.join(scratch, "images")
     if settings.source in DOWNLOADED:
-        return gather_urls(spark, chosen.wanted, settings, staging)
+        return gather_urls(spark, chosen.wanted, chosen.candidates, settings, staging)
     return gather_bytes(spark, chosen.wanted, chosen.candidates, settings, staging)
 
 
