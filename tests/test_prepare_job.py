@@ -11,7 +11,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from prepared import FETCH_STATUSES, check_sums, leftovers, rows_of, samples_in
 from slots import make_job, run_slots
 from slotwise import config, storage
 from slotwise.contracts.dataset import DatasetRecord, load
+from slotwise.download import stage
 from slotwise.errors import DataError
 from slotwise.pipelines import prepare
 from slotwise.settings.prepare import PrepareSettings
@@ -126,6 +127,21 @@ def test_too_many_failures_keep_what_came_and_the_next_run_fetches_the_rest(spar
         assert healthy.requests == Counter(gone)
     assert not FETCH_STATUSES & set(record.accounting.set_aside)
     check_sums(record, (tmp_path / "books").as_uri(), rows_of((tmp_path / "books").as_uri(), tmp_path / "then"))
+
+
+def test_images_that_are_removed_from_the_cache_meanwhile_are_missed(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("--classes", "2", "--per-class", "20", "--image-size", "30x20", "--logical-shards", "2", "--cache", (tmp_path / "cache").as_uri())
+    prepared(spark, *arguments, "--dataset", (tmp_path / "first").as_uri())
+    fetched = stage._fetched
+
+    def afterwards(*told: Any) -> Any:
+        min((tmp_path / "cache").rglob("*.parquet"), key=lambda chunk: chunk.stat().st_size).unlink()
+        return fetched(*told)
+
+    monkeypatch.setattr(stage, "_fetched", afterwards)
+    with pytest.raises(DataError, match=r"do not add up.*removed from the image cache"):
+        prepared(spark, *arguments, "--dataset", (tmp_path / "second").as_uri())
+    assert not (tmp_path / "second").exists()
 
 
 # Real covers

@@ -43,7 +43,8 @@ def read(spark: SparkSession, uri: str) -> DataFrame:
 class ChunkWriter:
     """Collects rows of CACHE_SCHEMA and writes them as a chunk when they are many, large or half a minute old.
 
-    A chunk appears whole or not at all, so that a killed job loses no more than the last chunk of each task.
+    A chunk appears whole or not at all, so that a killed job loses no more than the last chunk of each task. Each method returns the name
+    of the chunk that it has written, which has all rows since the one before, None where it has written none.
     """
 
     def __init__(self, uri: str, *, images: int = CHUNK_IMAGES, size: int = CHUNK_BYTES, seconds: float = CHUNK_SECONDS) -> None:
@@ -57,29 +58,31 @@ class ChunkWriter:
         self._size = 0
         self._since = time.monotonic()
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any]) -> str | None:
         if not self._rows:
             self._since = time.monotonic()
         self._rows.append(row)
         self._size += len(row["image"])
-        self.flush_if_due()
+        return self.flush_if_due()
 
-    def flush_if_due(self) -> None:
+    def flush_if_due(self) -> str | None:
         images, size, seconds = self._limits
-        if len(self._rows) >= images or self._size >= size or time.monotonic() - self._since >= seconds:
-            self.flush()
+        is_due = len(self._rows) >= images or self._size >= size or time.monotonic() - self._since >= seconds
+        return self.flush() if is_due else None
 
-    def flush(self) -> None:
+    def flush(self) -> str | None:
         """Writes what has been collected.
 
         Raises:
             DataError: the storage cannot be used.
         """
         if not self._rows:
-            return
+            return None
+        name = f"{uuid.uuid4().hex}.parquet"
         with tempfile.TemporaryDirectory(prefix="slotwise-cache-") as scratch:
             local = os.path.join(scratch, "chunk.parquet")
             # JPEG bytes do not compress, and without a dictionary they are not compared with each other either.
             pq.write_table(pa.Table.from_batches([record_batch(self._rows, self._schema)]), local, compression="none", use_dictionary=False)
-            storage.upload(local, storage.join(self._uri, f"{uuid.uuid4().hex}.parquet"))
+            storage.upload(local, storage.join(self._uri, name))
         self._start()
+        return name

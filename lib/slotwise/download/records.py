@@ -21,7 +21,8 @@ def schema_of(names: Iterable[str], extra: str = "") -> str:
 
 
 CACHE_SCHEMA = schema_of(IMAGE_FIELDS + ATTEMPT_FIELDS, "key string")
-FAILURE_SCHEMA = schema_of(("status", "error", *ATTEMPT_FIELDS), "key string")
+# What became of a candidate: `file` is the chunk of the cache that has its image, null where there is none.
+END_SCHEMA = schema_of(("id", "label", "split", "status", "error", *ATTEMPT_FIELDS), "key string, file string")
 
 
 def image_columns(image: NormalisedImage) -> dict[str, Any]:

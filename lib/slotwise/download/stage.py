@@ -12,18 +12,18 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from slotwise import storage
-from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
+from slotwise.contracts.catalogue import GATHERED_SCHEMA
 from slotwise.download import cache
 from slotwise.download.fetch import FetchOptions
 from slotwise.download.progress import reported
-from slotwise.download.records import ATTEMPT_FIELDS, FAILURE_SCHEMA, IMAGE_FIELDS
-from slotwise.download.tasks import FetchTask, NormaliseTask
+from slotwise.download.records import END_SCHEMA, IMAGE_FIELDS
+from slotwise.download.tasks import FetchTask, NormaliseTask, Wanted
 from slotwise.errors import UsageError
 from slotwise.formats.ddl import columns_of
 from slotwise.session import phase
 from slotwise.session import settings as session_settings
 from slotwise.settings.prepare import PrepareSettings
-from slotwise.stored import stored, stored_and_counted, stored_by_status
+from slotwise.stored import stored_and_counted, stored_by_status
 
 Value = TypeVar("Value")
 
@@ -63,17 +63,23 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, setting
     """Fetches what the cache lacks of `number` candidates.
 
     Args:
-        candidates: id, label, url, split; ids unique. Evaluated several times: better stored than computed.
+        candidates: id, label, url, split; ids and URLs unique. Evaluated several times: better stored than computed.
         settings: resolved.
         staging: URI of a directory that the caller removes when the result is no longer read; must not hold earlier tables.
     """
     kept = cache.directory(_required(settings.cache, "cache"), _size(settings))
-    wanted = candidates.select("id", "label", "split", "url", cache.key_column("url").alias("key"))
-    missing, urls = _missing(spark, wanted.select("key", "url"), number, kept, storage.join(staging, "missing"))
+    wanted = candidates.select("id", "label", "split", cache.key_column("url").alias("key"), "url")
+    wanted, missing = _looked_up(spark, wanted, number, kept, storage.join(staging, "wanted"))
     with phase(spark, "download images"):
-        failures = _fetched(spark, missing, urls, settings, kept, storage.join(staging, "failures"))
-    with phase(spark, "match images with their rows"):
-        return _resolved(spark, wanted.drop("url"), failures, kept, storage.join(staging, "resolved"))
+        fetched, failed = _fetched(spark, wanted.where(F.col("file").isNull()).drop("file"), missing, settings, kept, storage.join(staging, "fetched"))
+    ends = wanted.where(F.col("file").isNotNull()).drop("url").unionByName(fetched, allowMissingColumns=True)
+    good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
+    if number - sum(failed.values()) <= _BROADCAST_ROWS:
+        good = F.broadcast(good)
+    images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
+    bad = fetched.where(F.col("file").isNull())
+    bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
+    return Gathered(images.unionByName(bad), Outcome(number, failed))
 
 
 def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> Gathered:
@@ -87,25 +93,32 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settin
     return Gathered(gathered, Outcome(count, failed))
 
 
-def _missing(spark: SparkSession, wanted: DataFrame, number: int, kept: str, target: str) -> tuple[DataFrame, int]:
-    """Those of `number` wanted URLs (key, url) that are not in the cache directory `kept`, each once, and how many they are."""
-    each = wanted.dropDuplicates(["key"])
+def _looked_up(spark: SparkSession, wanted: DataFrame, number: int, kept: str, target: str) -> tuple[DataFrame, int]:
+    """Adds to `number` wanted rows (with `key`) the `file` of the cache directory `kept` that has their image; null where none has, and how often."""
     if not storage.finished(kept):
-        return each, number
+        return wanted.withColumn("file", F.lit(None).cast("string")), number
     with phase(spark, "look into the image cache"):
-        missing, counts = stored_and_counted(spark, each.join(cache.read(spark, kept).select("key"), "key", "left_anti"), target, {"urls": F.count(F.lit(1))})
-    return missing, counts["urls"]
+        # Where a key is in several chunks, one counts.
+        files = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min("file").alias("file"))
+        wanted, counts = stored_and_counted(spark, wanted.join(files, "key", "left"), target, {"missing": F.count_if(F.col("file").isNull())})
+    return wanted, counts["missing"]
 
 
-def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> DataFrame:
-    """Fetches each of `missing` (key, url) once; images go to the cache directory, failures to a table at `target`."""
+def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> tuple[DataFrame, dict[str, int]]:
+    """Fetches each of `missing` (id, label, split, key, url) once, into the cache directory; what became of them is a table of END_SCHEMA at `target`.
+
+    Returns:
+        the table, and the failed ones by status.
+    """
     tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
     height, width = _size(settings)
     if not number:
-        return spark.createDataFrame([], FAILURE_SCHEMA)
+        return spark.createDataFrame([], END_SCHEMA), {}
     with reported(spark.sparkContext, "download", number) as counters:
         task = FetchTask(kept, height, width, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, counters)
-        return stored(spark, missing.repartition(tasks).mapInArrow(task, FAILURE_SCHEMA), target)
+        rows = missing.select(*Wanted._fields).repartition(tasks)
+        fetched, _, failed = stored_by_status(spark, rows.mapInArrow(task, END_SCHEMA), target)
+    return fetched, failed
 
 
 def shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
@@ -122,32 +135,6 @@ def shares(urls: int, cores: int, per_host: int) -> tuple[int, int]:
         return min(per_host, max(1, urls)), 1
     several = min(_TASKS_A_CORE * cores, urls // _FEWEST_URLS_A_TASK)
     return max(-(-urls // _URLS_A_TASK), several, min(cores, max(1, urls))), per_host // cores
-
-
-def _resolved(spark: SparkSession, wanted: DataFrame, failures: DataFrame, kept: str, target: str) -> Gathered:
-    """Joins candidates with their image in the cache or with their failure; where a key is in several chunks, one counts."""
-    chunks = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min("file").alias("file"))
-    lost = F.when(F.col("file").isNull(), F.lit(Status.UNREACHABLE.value))
-    ends = wanted.join(chunks, "key", "left").join(failures, "key", "left")
-    # A key that another job has fetched in the meantime is in the cache, whatever came of it here.
-    ends = ends.select(
-        "id",
-        "label",
-        "split",
-        "key",
-        "file",
-        F.when(F.col("file").isNull(), F.coalesce("status", lost)).alias("status"),
-        F.when(F.col("file").isNull(), F.coalesce("error", F.lit("its file has gone from the cache"))).alias("error"),
-        *ATTEMPT_FIELDS,
-    )
-    ends, count, failed = stored_by_status(spark, ends, target)
-    good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
-    if count - sum(failed.values()) <= _BROADCAST_ROWS:
-        good = F.broadcast(good)
-    images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
-    bad = ends.where(F.col("file").isNull())
-    bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
-    return Gathered(images.unionByName(bad), Outcome(count, failed))
 
 
 def _size(settings: PrepareSettings) -> tuple[int, int]:

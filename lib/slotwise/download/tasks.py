@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from slotwise.download.connections import Connections
 from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of
 from slotwise.download.polite import map_politely
 from slotwise.download.progress import Counters
-from slotwise.download.records import FAILURE_SCHEMA, image_columns
+from slotwise.download.records import END_SCHEMA, image_columns
 from slotwise.formats.ddl import arrow_schema, record_batch
 from slotwise.imaging import ImageFailure, NormalisedImage, normalise
 
@@ -23,9 +23,19 @@ _FAILURES_A_BATCH = 200
 _BYTES_A_BATCH = 16 * 1024 * 1024
 
 
+class Wanted(NamedTuple):
+    """A row that is to be fetched."""
+
+    id: str
+    label: str
+    split: str | None
+    key: str
+    url: str
+
+
 @dataclass(frozen=True)
 class FetchTask:
-    """Fetches (key, url) rows into the cache directory `target`, and passes on the failures as FAILURE_SCHEMA."""
+    """Fetches rows, with the columns of `Wanted`, into the cache directory `target`, and says what became of each as END_SCHEMA."""
 
     target: str
     height: int
@@ -41,39 +51,45 @@ class FetchTask:
         # Of what is imported nothing is garbage, and pyspark would look through all of it after each task.
         gc.freeze()
         connections = Connections(self.threads, self.options.allowed)
-        schema = arrow_schema(FAILURE_SCHEMA)
-        failures: list[dict[str, Any]] = []
+        schema = arrow_schema(END_SCHEMA)
         writer = ChunkWriter(self.target)
+        kept: list[dict[str, Any]] = []
+        failed: list[dict[str, Any]] = []
 
         results = map_politely(
-            lambda row: fetch(connections, row[1], self.options),
-            _pairs(batches),
-            lambda row: host_of(self.options.mirrored(row[1])),
+            lambda row: fetch(connections, row.url, self.options),
+            _rows(batches),
+            lambda row: host_of(self.options.mirrored(row.url)),
             threads=self.threads,
             per_host=self.per_host,
         )
-        for (key, _), fetched in results:
+        for row, fetched in results:
             # The threads wait for servers and the task decodes: a task has one core, and many threads that decode on it spoil each other's caches.
             image = None if fetched.body is None else normalise(fetched.body, height=self.height, width=self.width, max_pixels=self.max_pixels)
-            row = {"key": key, "attempts": fetched.attempts, "seconds": fetched.seconds}
+            attempt = {"key": row.key, "attempts": fetched.attempts, "seconds": fetched.seconds}
+            end = {"id": row.id, "label": row.label, "split": row.split, **attempt}
             if isinstance(image, NormalisedImage):
-                writer.add({**row, **image_columns(image)})
+                kept.append(end)
+                chunk = writer.add({**attempt, **image_columns(image)})
                 self.counters.good.add(1)
-                continue
-            writer.flush_if_due()
-            self.counters.failed.add(1)
-            failures.append({**row, **_failure(fetched, image)})
-            if len(failures) == _FAILURES_A_BATCH:
-                yield record_batch(failures, schema)
-                failures = []
-        writer.flush()
+            else:
+                failed.append({**end, **_failure(fetched, image)})
+                chunk = writer.flush_if_due()
+                self.counters.failed.add(1)
+            if chunk:
+                yield record_batch([{**end, "file": chunk} for end in kept], schema)
+                kept = []
+            if len(failed) == _FAILURES_A_BATCH:
+                yield record_batch(failed, schema)
+                failed = []
+        last = writer.flush()
         connections.close()
-        yield record_batch(failures, schema)
+        yield record_batch([*({**end, "file": last} for end in kept), *failed], schema)
 
 
-def _pairs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, str]]:
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Wanted]:
     for batch in batches:
-        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+        yield from map(Wanted, *(batch.column(name).to_pylist() for name in Wanted._fields))
 
 
 def _failure(fetched: Fetched, image: ImageFailure | None) -> dict[str, Any]:

@@ -219,7 +219,7 @@ def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: st
 
     Args:
         chosen: the whole catalogue; its status is null for rows still open.
-        ends: id, status, split, error of the rows that were gathered; open rows that were not are spare.
+        ends: id, status, split, error of the rows that were gathered, which are all open ones.
 
     Raises:
         DataError: not every row has exactly one end.
@@ -234,7 +234,7 @@ def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: st
             "id",
             "label",
             F.when(F.col("end") == Status.USED.value, F.col("end_split")).alias("split"),
-            F.coalesce("status", "end", F.lit(Status.SPARE.value)).alias("status"),
+            F.coalesce("status", "end").alias("status"),
             F.coalesce("error", "end_error").alias("error"),
         )
     )  # fmt: skip
@@ -242,7 +242,7 @@ def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: st
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
     accounting = Accounting(rows=chosen.number, used=used, spare=spare, set_aside=counts)
     if not accounting.balanced():
-        raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it")
+        raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it, or files that were removed from the image cache meanwhile")
     return accounting
 
 
