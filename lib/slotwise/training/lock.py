@@ -139,7 +139,8 @@ class RunLock:
         claim = storage.join(storage.parent(self.uri), f".{storage.name(self.uri)}.claim")
         asked = time.monotonic()
         if not storage.create_exclusively(claim, self._record.content()):
-            self._pass_over(claim)
+            self._pass_over(claim, stale)
+            return False
         try:
             if time.monotonic() - asked > self._renew_seconds:  # as above: the storage was away
                 return False
@@ -157,8 +158,11 @@ class RunLock:
         finally:
             storage.delete(claim)
 
-    def _pass_over(self, claim: str) -> None:
-        """Refuses because another one is taking over; one that was killed amid that is not in the way of the next attempt."""
+    def _pass_over(self, claim: str, stale: bytes) -> None:
+        """Refuses because another one is taking over, unless that one has left the stale lock as it was, for the storage was away.
+
+        One that was killed amid that is not in the way of the next attempt.
+        """
         other = None
         deadline = time.monotonic() + _WATCHED_RENEWALS * self._renew_seconds
         # Gone is what ends the wait, not changed: on HDFS a claim is there, and empty, before its content is.
@@ -168,7 +172,9 @@ class RunLock:
                 storage.delete(claim)
                 raise self._refusal(other)
             time.sleep(self._renew_seconds / 20)
-        raise self._refusal(_parse(_read(self.uri)) or other)
+        now = _read(self.uri)
+        if now != stale:
+            raise self._refusal(_parse(now) or other)
 
     def _refusal(self, other: LockRecord | None) -> UsageError:
         return UsageError(
