@@ -71,9 +71,8 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, setting
     wanted = candidates.select("id", "label", "split", cache.key_column("url").alias("key"), "url")
     wanted, missing = _looked_up(spark, wanted, number, kept, storage.join(staging, "wanted"))
     with phase(spark, "download images"):
-        fetched, failed = _fetched(spark, wanted.where(F.col("file").isNull()).drop("file"), missing, settings, kept, storage.join(staging, "fetched"))
-    ends = wanted.where(F.col("file").isNotNull()).drop("url").unionByName(fetched, allowMissingColumns=True)
-    good = ends.where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
+        fetched, failed = _fetched(spark, wanted.where(F.col("file").isNull()), missing, settings, kept, storage.join(staging, "fetched"))
+    good = wanted.unionByName(fetched, allowMissingColumns=True).where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
     if number - sum(failed.values()) <= _BROADCAST_ROWS:
         good = F.broadcast(good)
     images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
