@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from py4j.protocol import Py4JError
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from slotwise import session
 from slotwise.errors import DataError
@@ -62,11 +64,13 @@ def test_a_phase_beside_another_has_its_own_name(spark) -> None:
         groups[name] = spark.sparkContext.getLocalProperty("spark.job.description")
         return name
 
+    turn = sys.getswitchinterval()
     with session.phase(spark, "all"):
         with session.beside(spark, "aside", lambda: note("beside")) as done, session.phase(spark, "ahead"):
             note("inside")
         note("after")
     assert done.result() == "beside"
+    assert sys.getswitchinterval() == turn
     assert groups == {"beside": "aside", "inside": "ahead", "after": "all"}
 
 
@@ -102,3 +106,14 @@ def test_what_runs_beside_a_failure_is_cancelled(spark) -> None:
     with pytest.raises(DataError, match="inside"):
         fail_meanwhile()
     assert "cancelled" in str(ends[0])
+
+
+def test_a_column_takes_one_call_of_java(spark, monkeypatch: pytest.MonkeyPatch) -> None:
+    column = F.col("id")
+    client = spark.sparkContext._gateway._gateway_client
+    calls: list[str] = []
+    send = client.send_command
+    monkeypatch.setattr(client, "send_command", lambda command, *how, **more: calls.append(command) or send(command, *how, **more))
+    assert column.isNull() is not None
+    # What is no longer used is given back by a thread of py4j's, whenever it likes.
+    assert len([call for call in calls if not call.startswith("m\n")]) == 1
