@@ -45,7 +45,8 @@ def candidates(spark: SparkSession, urls: dict[str, str]) -> DataFrame:
 
 
 def gathered(spark: SparkSession, urls: dict[str, str], settings: PrepareSettings, staging: Path) -> dict[str, Row]:
-    rows = gather_urls(spark, candidates(spark, urls), len(urls), settings, staging.as_uri()).rows.select(*COLUMNS).collect()
+    found = gather_urls(spark, candidates(spark, urls), len(urls), settings, staging.as_uri())
+    rows = found.rows.select(*COLUMNS).join(found.images, "id", "left").collect()
     assert len(rows) == len(urls)
     return {row["id"]: row for row in rows}
 

@@ -33,7 +33,7 @@ class Balanced:
 
 
 def balance(gathered: DataFrame, settings: PrepareSettings, classes: list[str], staging: str, *, given: Collection[str]) -> Balanced:
-    """Decides over the gathered rows (GATHERED_SCHEMA, `image` not needed; ids are unique).
+    """Decides over the gathered rows (GATHERED_SCHEMA; ids are unique).
 
     Args:
         staging: URI of a table that the caller removes when the result is no longer read; nothing is there yet.

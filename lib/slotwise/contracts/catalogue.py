@@ -14,11 +14,11 @@ SPLITS = ("train", "validation", "test")
 # `status` is null while a row is a candidate. `row` counts input rows from 0, `id` is stable between runs.
 CATALOGUE_SCHEMA = "row long, id string, label string, url string, image binary, split string, status string, error string"
 
-# Spark DDL of the gathered table. `image` is a JPEG of the dataset's size, null unless `status` is null.
+# Spark DDL of the gathered table, which says all of an image but its bytes; there are some where `status` is null.
 # `picture` is the SHA-256 of the decoded pixels: equal exactly where two pictures are identical.
 # `brightness` and `contrast` are mean and standard deviation of the luma, 0 to 255; `source_*` describe what came in.
 GATHERED_SCHEMA = (
-    "id string, label string, split string, status string, error string, image binary, picture string, "
+    "id string, label string, split string, status string, error string, picture string, "
     "source_format string, source_mode string, source_width int, source_height int, source_bytes long, "
     "brightness double, contrast double, pixel_min int, pixel_max int, attempts int, seconds double"
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -10,20 +9,16 @@ from slotwise.contracts.catalogue import GATHERED_SCHEMA
 from slotwise.formats.ddl import columns_of
 from slotwise.imaging import NormalisedImage
 
-IMAGE_FIELDS = tuple(field.name for field in fields(NormalisedImage))
-ATTEMPT_FIELDS = ("attempts", "seconds")
+_TYPES = {**columns_of(GATHERED_SCHEMA), "image": "binary"}
+# What is known of an image beside its bytes, and of how it was fetched.
+MEASURED_FIELDS = (*(field.name for field in fields(NormalisedImage) if field.name != "image"), "attempts", "seconds")
 
-
-def schema_of(names: Iterable[str], extra: str = "") -> str:
-    """Spark DDL of some columns of the gathered table, with more columns in front."""
-    types = columns_of(GATHERED_SCHEMA)
-    return ", ".join(([extra] if extra else []) + [f"{name} {types[name]}" for name in names])
-
-
-CACHE_SCHEMA = schema_of(IMAGE_FIELDS + ATTEMPT_FIELDS, "key string")
+CACHE_SCHEMA = ", ".join(["key string", *(f"{name} {_TYPES[name]}" for name in ("image", *MEASURED_FIELDS))])
 # What became of a candidate: `file` is the chunk of the cache that has its image, null where there is none.
-END_SCHEMA = schema_of(("id", "label", "split", "status", "error", *ATTEMPT_FIELDS), "key string, file string")
+FETCHED_SCHEMA = f"{GATHERED_SCHEMA}, key string, file string"
+NORMALISED_SCHEMA = f"{GATHERED_SCHEMA}, image binary"
 
 
 def image_columns(image: NormalisedImage) -> dict[str, Any]:
+    """What is known of an image, and its bytes."""
     return dict(vars(image))

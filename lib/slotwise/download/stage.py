@@ -1,6 +1,6 @@
 """The download stage: candidates with URLs or bytes become the gathered table.
 
-Images go from the executors straight into the cache and are read from there; all that is joined or counted is narrow.
+Images go from the executors straight into the cache, and are read from there when shards are written; all that is joined or counted is narrow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slotwise.contracts.catalogue import GATHERED_SCHEMA
 from slotwise.download import cache
 from slotwise.download.fetch import FetchOptions
 from slotwise.download.progress import reported
-from slotwise.download.records import END_SCHEMA, IMAGE_FIELDS
+from slotwise.download.records import FETCHED_SCHEMA, MEASURED_FIELDS, NORMALISED_SCHEMA
 from slotwise.download.tasks import FetchTask, NormaliseTask, Wanted
 from slotwise.errors import UsageError
 from slotwise.formats.ddl import columns_of
@@ -36,7 +36,7 @@ _TASKS_A_CORE = 6
 _BROADCAST_ROWS = 1_000_000
 # Rows of an Arrow batch hold whole image files, of max_bytes each at the worst.
 SMALL_BATCHES = {"spark.sql.execution.arrow.maxRecordsPerBatch": "16"}
-_COLUMNS = columns_of(GATHERED_SCHEMA)
+_COLUMNS = tuple(columns_of(GATHERED_SCHEMA))
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What came of the candidates: `rows`, one of GATHERED_SCHEMA for each, and these counted."""
+    """What came of the candidates: `rows`, one of GATHERED_SCHEMA for each; these counted; and `images`, the bytes (id, image) of those that have any.
+
+    Rows are read from narrow tables, as often as anybody likes; images from where they are kept.
+    """
 
     rows: DataFrame
     outcome: Outcome
+    images: DataFrame
 
 
 def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> Gathered:
@@ -69,16 +73,18 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, setting
     """
     kept = cache.directory(_required(settings.cache, "cache"), _size(settings))
     wanted = candidates.select("id", "label", "split", cache.key_column("url").alias("key"), "url")
-    wanted, missing = _looked_up(spark, wanted, number, kept, storage.join(staging, "wanted"))
+    looked_up, missing = _looked_up(spark, wanted, number, kept, storage.join(staging, "wanted")) if storage.finished(kept) else (None, number)
+    if looked_up is not None:
+        wanted = looked_up.where(F.col("file").isNull())
     with phase(spark, "download images"):
-        fetched, failed = _fetched(spark, wanted.where(F.col("file").isNull()), missing, settings, kept, storage.join(staging, "fetched"))
-    good = wanted.unionByName(fetched, allowMissingColumns=True).where(F.col("file").isNotNull()).select("id", "label", "split", "status", "error", "key", "file")
+        ends, failed = _fetched(spark, wanted, missing, settings, kept, storage.join(staging, "fetched"))
+    if looked_up is not None:
+        ends = ends.unionByName(looked_up.where(F.col("file").isNotNull()), allowMissingColumns=True)
+    good = ends.where(F.col("file").isNotNull()).select("id", "key", "file")
     if number - sum(failed.values()) <= _BROADCAST_ROWS:
         good = F.broadcast(good)
-    images = cache.read(spark, kept).join(good, ["key", "file"]).select(*_COLUMNS)
-    bad = fetched.where(F.col("file").isNull())
-    bad = bad.select(*(F.lit(None).cast(kind).alias(name) if name in IMAGE_FIELDS else F.col(name) for name, kind in _COLUMNS.items()))
-    return Gathered(images.unionByName(bad), Outcome(number, failed))
+    images = cache.read(spark, kept).join(good, ["key", "file"]).select("id", "image")
+    return Gathered(ends.select(*_COLUMNS), Outcome(number, failed), images)
 
 
 def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settings: PrepareSettings, staging: str) -> Gathered:
@@ -88,23 +94,26 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settin
     rows = candidates.select("id", "label", "split", size.alias("size"), F.when(size <= settings.max_bytes, F.col("image")).alias("image"))
     with phase(spark, "read images"), session_settings(spark, SMALL_BATCHES), reported(spark.sparkContext, "read", number) as counters:
         task = NormaliseTask(height, width, settings.channels, settings.max_pixels, settings.max_bytes, counters)
-        gathered, count, failed = stored_by_status(spark, rows.mapInArrow(task, GATHERED_SCHEMA), storage.join(staging, "gathered"))
-    return Gathered(gathered, Outcome(count, failed))
+        gathered, count, failed = stored_by_status(spark, rows.mapInArrow(task, NORMALISED_SCHEMA), storage.join(staging, "gathered"))
+    return Gathered(gathered.drop("image"), Outcome(count, failed), gathered.where(F.col("status").isNull()).select("id", "image"))
 
 
 def _looked_up(spark: SparkSession, wanted: DataFrame, number: int, kept: str, target: str) -> tuple[DataFrame, int]:
-    """Adds to `number` wanted rows (with `key`) the `file` of the cache directory `kept` that has their image; null where none has, and how often."""
-    if not storage.finished(kept):
-        return wanted.withColumn("file", F.lit(None).cast("string")), number
+    """Adds to `number` wanted rows (with `key`) the `file` of the cache directory `kept` that has their image, and what is known of it.
+
+    Returns:
+        the table, in which they are null where no file has the image, and how often that is.
+    """
     with phase(spark, "look into the image cache"):
         # Where a key is in several chunks, one counts.
-        files = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min("file").alias("file"))
-        wanted, counts = stored_and_counted(spark, wanted.join(files, "key", "left"), target, {"missing": F.count_if(F.col("file").isNull())})
-    return wanted, counts["missing"]
+        found = cache.read(spark, kept).join(wanted.select("key"), "key", "left_semi").groupBy("key").agg(F.min(F.struct("file", *MEASURED_FIELDS)).alias("found"))
+        looked_up = wanted.join(found, "key", "left").select(*wanted.columns, "found.*")
+        looked_up, counts = stored_and_counted(spark, looked_up, target, {"missing": "count_if(file IS NULL)"})
+    return looked_up, counts["missing"]
 
 
 def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: PrepareSettings, kept: str, target: str) -> tuple[DataFrame, dict[str, int]]:
-    """Fetches each of `missing` (id, label, split, key, url) once, into the cache directory; what became of them is a table of END_SCHEMA at `target`.
+    """Fetches each of `missing` (id, label, split, key, url) once, into the cache directory; what became of them is a table of FETCHED_SCHEMA at `target`.
 
     Returns:
         the table, and the failed ones by status.
@@ -112,11 +121,11 @@ def _fetched(spark: SparkSession, missing: DataFrame, number: int, settings: Pre
     tasks, per_host = shares(number, spark.sparkContext.defaultParallelism, settings.per_host)
     height, width = _size(settings)
     if not number:
-        return spark.createDataFrame([], END_SCHEMA), {}
+        return spark.createDataFrame([], FETCHED_SCHEMA), {}
     with reported(spark.sparkContext, "download", number) as counters:
         task = FetchTask(kept, height, width, settings.max_pixels, FetchOptions.of(settings), settings.threads, per_host, counters)
         rows = missing.select(*Wanted._fields).repartition(tasks)
-        fetched, _, failed = stored_by_status(spark, rows.mapInArrow(task, END_SCHEMA), target)
+        fetched, _, failed = stored_by_status(spark, rows.mapInArrow(task, FETCHED_SCHEMA), target)
     return fetched, failed
 
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from slotwise.contracts.catalogue import GATHERED_SCHEMA, Status
+from slotwise.contracts.catalogue import Status
 from slotwise.download.cache import ChunkWriter
 from slotwise.download.connections import Connections
 from slotwise.download.fetch import Fetched, FetchOptions, fetch, host_of
 from slotwise.download.polite import map_politely
 from slotwise.download.progress import Counters
-from slotwise.download.records import END_SCHEMA, image_columns
+from slotwise.download.records import FETCHED_SCHEMA, NORMALISED_SCHEMA, image_columns
 from slotwise.formats.ddl import arrow_schema, record_batch
 from slotwise.imaging import ImageFailure, NormalisedImage, normalise
 
@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class FetchTask:
-    """Fetches rows, with the columns of `Wanted`, into the cache directory `target`, and says what became of each as END_SCHEMA."""
+    """Fetches rows, with the columns of `Wanted`, into the cache directory `target`, and says what became of each as FETCHED_SCHEMA."""
 
     target: str
     height: int
@@ -51,7 +51,7 @@ class FetchTask:
         # Of what is imported nothing is garbage, and pyspark would look through all of it after each task.
         gc.freeze()
         connections = Connections(self.threads, self.options.allowed)
-        schema = arrow_schema(END_SCHEMA)
+        schema = arrow_schema(FETCHED_SCHEMA)
         writer = ChunkWriter(self.target)
         kept: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
@@ -66,11 +66,11 @@ class FetchTask:
         for row, fetched in results:
             # The threads wait for servers and the task decodes: a task has one core, and many threads that decode on it spoil each other's caches.
             image = None if fetched.body is None else normalise(fetched.body, height=self.height, width=self.width, max_pixels=self.max_pixels)
-            attempt = {"key": row.key, "attempts": fetched.attempts, "seconds": fetched.seconds}
-            end = {"id": row.id, "label": row.label, "split": row.split, **attempt}
+            end = {**row._asdict(), "attempts": fetched.attempts, "seconds": fetched.seconds}
             if isinstance(image, NormalisedImage):
+                end |= image_columns(image)
                 kept.append(end)
-                chunk = writer.add({**attempt, **image_columns(image)})
+                chunk = writer.add(end)
                 self.counters.good.add(1)
             else:
                 failed.append({**end, **_failure(fetched, image)})
@@ -101,7 +101,7 @@ def _failure(fetched: Fetched, image: ImageFailure | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class NormaliseTask:
-    """Normalises (id, label, split, size, image) rows to GATHERED_SCHEMA; `image` is null where `size` is over the limit."""
+    """Normalises (id, label, split, size, image) rows to NORMALISED_SCHEMA; `image` is null where `size` is over the limit."""
 
     height: int
     width: int
@@ -111,7 +111,7 @@ class NormaliseTask:
     counters: Counters
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema(GATHERED_SCHEMA)
+        schema = arrow_schema(NORMALISED_SCHEMA)
         rows: list[Mapping[str, Any]] = []
         held = 0
         for batch in batches:

@@ -65,7 +65,7 @@ def export(spark: SparkSession, samples: DataFrame, images: DataFrame, target: s
     expected = decided.get["samples"]
     found = sum(shard.samples for shard in shards.values())
     if found != expected:
-        raise DataError(f"{found} samples were written instead of {expected}; the dataset was not put in place")
+        raise DataError(f"The samples do not add up: {found} samples were written instead of {expected}, and the dataset was not put in place. Files that were removed from the image cache meanwhile would explain it")
     return {split: [shards[split, shard] for shard in range(logical_shards)] for split in SPLITS}
 
 

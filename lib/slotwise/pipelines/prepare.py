@@ -116,8 +116,7 @@ def prepare(spark: SparkSession, settings: PrepareSettings, laps: Laps | None = 
                 accounting = _write_ends(spark, chosen, balanced.ends, target.rows)
             laps.lap("balance")
             with session.phase(spark, f"write {settings.format} shards"):
-                images = gathered.where(F.col("status").isNull()).select("id", "image")
-                shards = export(spark, balanced.samples, images, target.root, settings)
+                shards = export(spark, balanced.samples, fetched.images, target.root, settings)
         laps.lap("shards and report")
         record = _record(settings, balanced, shards, accounting, laps.seconds)
         storage.write_text(target.record, record.model_dump_json(indent=2) + "\n")
@@ -162,13 +161,13 @@ def choose(spark: SparkSession, settings: PrepareSettings, scratch: str) -> Chos
         source = sources.catalogue_of(settings.source)(spark, settings)
         if not settings.keep_splits:
             source = source.withColumn("split", F.lit(None).cast("string"))
-        rows, known = stored_and_counted(spark, source.drop("image"), storage.join(scratch, "catalogue"), {"splits": F.count("split")})
+        rows, known = stored_and_counted(spark, source.drop("image"), storage.join(scratch, "catalogue"), {"splits": "count(split)"})
         classes = sorted(name for name, _ in select_classes(rows, settings.classes, settings.class_pattern))
     with session.phase(spark, "choose candidates"):
         rows = narrow(rows, classes)
         given = given_splits(rows) if known["splits"] else []
         chosen = candidates(rows, per_class=settings.per_class, reserve=settings.reserve, percents=settings.split, seed=settings.seed, given=given)
-        numbers = {"rows": F.count(F.lit(1)), "candidates": F.count_if(F.col("status").isNull())}
+        numbers = {"rows": "count(1)", "candidates": "count_if(status IS NULL)"}
         rows, counts = stored_and_counted(spark, chosen, storage.join(scratch, "candidates"), numbers)
         wanted = rows.where(F.col("status").isNull())
     print(f"{counts['rows']:,} rows; classes: {printable(', '.join(classes))}", flush=True)
@@ -242,7 +241,7 @@ def _write_ends(spark: SparkSession, chosen: Chosen, ends: DataFrame, target: st
     used, spare = counts.pop(Status.USED.value, 0), counts.pop(Status.SPARE.value, 0)
     accounting = Accounting(rows=chosen.number, used=used, spare=spare, set_aside=counts)
     if not accounting.balanced():
-        raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it, or files that were removed from the image cache meanwhile")
+        raise DataError(f"The rows do not add up: {describe_accounting(accounting)}. Ids that occur more than once in the input would explain it")
     return accounting
 
 
