@@ -117,3 +117,12 @@ def test_a_column_takes_one_call_of_java(spark, monkeypatch: pytest.MonkeyPatch)
     assert column.isNull() is not None
     # What is no longer used is given back by a thread of py4j's, whenever it likes.
     assert len([call for call in calls if not call.startswith("m\n")]) == 1
+
+
+def test_modules_that_are_wanted_later_are_there_when_spark_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", lambda builder: "started")
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    assert session.start("any", SparkConf(loadDefaults=False), meanwhile=["this"]) == "started"
+    assert "this" in sys.modules
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        session.start("any", SparkConf(loadDefaults=False), meanwhile=["no_such_module"])

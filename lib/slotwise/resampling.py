@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 try:
-    from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
+    from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 except ImportError:  # of pyproject.toml's platforms, Linux on ARM: Pillow gives the same pictures but for rounding
     Resizer = None
 
@@ -31,9 +31,6 @@ def _by_vectors(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     reduced = picture.reduce((across, down)) if max(across, down) > 1 else picture
     # A last row or column that stands for fewer pixels has less of a say.
     box = CropBox(0, 0, picture.width / across, picture.height / down)
-    # Four bytes a pixel lie as Pillow has them in memory, and are faster than three.
-    form, pixel = ("RGBX", PixelType.U8x4) if picture.mode == "RGB" else ("L", PixelType.U8)
-    found = ImageData(*size, pixel)
-    options = ResizeOptions(ResizeAlg.convolution(FilterType.lanczos3), use_alpha=False, crop_box=box)
-    Resizer().resize(ImageData(*reduced.size, pixel, reduced.tobytes("raw", form)), found, options)
-    return Image.frombytes(picture.mode, size, found.get_buffer(), "raw", form)
+    found = Image.new(picture.mode, size)
+    Resizer().resize_pil(reduced, found, ResizeOptions(ResizeAlg.convolution(FilterType.lanczos3), use_alpha=False, crop_box=box))
+    return found

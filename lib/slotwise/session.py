@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TypeVar
 
 from py4j.protocol import Py4JError
@@ -33,8 +34,10 @@ def effective_conf() -> SparkConf:
     return SparkConf()
 
 
-def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = None) -> SparkSession:
+def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = None, meanwhile: Sequence[str] = ()) -> SparkSession:
     """Starts the session named `application`; `extra` fills in what the user has left unset.
+
+    The modules named by `meanwhile`, which are wanted later, are imported in the two seconds for which Python waits for Java.
 
     Event logs go to `spark.eventLog.dir`; where the user names none, to `/spark-events` on the local cluster's HDFS, if that is
     the master, or on the file system that YARN's Hadoop configuration names, else to `workspace/spark-events`.
@@ -56,7 +59,8 @@ def start(application: str, conf: SparkConf, extra: Mapping[str, str] | None = N
         storage.make_directory(storage.normalise(str(conf.get("spark.eventLog.dir"))))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        return _created(conf)
+        with _imported(meanwhile):
+            return _created(conf)
     except Py4JError as error:
         causes = re.findall(r"(?:^|Caused by: |^: )([\w.$]+(?:Exception|Error): .*)", str(error), re.MULTILINE)
         raise DataError(f"Spark did not start on {conf.get('spark.master')}: {causes[-1] if causes else error}") from error
@@ -75,6 +79,16 @@ def _created(conf: SparkConf) -> SparkSession:
             raise
         print("Spark's UI and YARN's application master got into each other's way (a race inside Spark): starting again", file=sys.stderr, flush=True)
         return create()
+
+
+@contextmanager
+def _imported(modules: Sequence[str]) -> Iterator[None]:
+    """Imports modules in a thread of its own beside what is done inside, and waits for it at the end."""
+    with _short_turns(), ThreadPoolExecutor(1, thread_name_prefix="imports") as pool:
+        imports = [pool.submit(import_module, module) for module in modules]
+        yield
+    for done in imports:
+        done.result()
 
 
 def submitted(spark: SparkSession) -> float:

@@ -6,14 +6,17 @@ import random
 import socket
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from slotwise.contracts.catalogue import Status
 from slotwise.download.addresses import Allowed, ForbiddenAddress
 from slotwise.download.connections import Answer, Connections, Limits, TransferError
 from slotwise.download.libcurl import pycurl
-from slotwise.settings.fetch import FetchSettings
 from slotwise.texts import without_credentials
+
+if TYPE_CHECKING:
+    from slotwise.settings.fetch import FetchSettings
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from slotwise.explore.record import QUANTILES, ClassStatistics, Histogram, Histograms, Quantiles, SizeCount
 
 _SIZES = 200
+# More than there are bins, statuses, and formats and modes of Pillow's together.
+_ALL_ELSE = 1000
 # A quarter of an octave: fine enough for thumbnails and for photographs.
 _PIXEL_EDGES = (0.0, *(float(round(8 * 2 ** (step / 4))) for step in range(41)))
 _LOWER_EDGES = {
@@ -44,11 +46,10 @@ def counts(gathered: DataFrame) -> Counts:
         number = _bin(column, _LOWER_EDGES[name])
         entries += [_entry(name, number=number, where=readable & number.isNotNull())]
     counted = gathered.select(F.inline(F.array(*entries))).where(F.col("name").isNotNull()).groupBy("name", "text", "number", "second").count()
-    # Of sizes there may be as many as images, of all else there are few.
-    place = F.row_number().over(Window.partitionBy("name").orderBy(F.desc("count"), "number", "second", "text"))
-    rows = counted.withColumn("place", place).where((F.col("name") != "size") | (F.col("place") <= _SIZES)).orderBy("name", "place").collect()
+    # Of sizes there may be as many as images, so they are last.
+    rows = counted.orderBy(F.col("name") == "size", F.desc("count"), "number", "second", "text").limit(_ALL_ELSE + _SIZES).collect()
     by_status, formats, modes = ({row["text"]: row["count"] for row in rows if row["name"] == name} for name in ("status", "format", "mode"))
-    sizes = [SizeCount(width=row["number"], height=row["second"], images=row["count"]) for row in rows if row["name"] == "size"]
+    sizes = [SizeCount(width=row["number"], height=row["second"], images=row["count"]) for row in rows if row["name"] == "size"][:_SIZES]
     return Counts(by_status, formats, modes, sizes, _histograms(rows))
 
 

@@ -14,7 +14,7 @@ def write(result: ExploreResult, directory: str) -> None:
         directory: its URI, `DatasetPaths.explore`. Earlier files of these names are replaced: whether the dataset
             may be replaced is asked before any stage runs.
     """
-    from slotwise.explore.page import explore_report  # matplotlib's third of a second is spent while Spark works, not before it starts
+    from slotwise.explore.page import explore_report  # brings matplotlib, half a second that no job is to take before Spark starts
 
     storage.write_text(storage.join(directory, "report.html"), explore_report(result))
     storage.write_json(storage.join(directory, "explore.json"), result.model_dump(mode="json"))

@@ -80,7 +80,8 @@ def _check_place(dataset: str, overwrite: bool) -> None:
 
 
 def start_session(settings: PrepareSettings) -> SparkSession:
-    return session.start(f"slotwise prepare {settings.source}", session.effective_conf())
+    # pandas is pyspark's, for the first task in Python; the page brings matplotlib.
+    return session.start(f"slotwise prepare {settings.source}", session.effective_conf(), meanwhile=("pandas", "slotwise.explore.page"))
 
 
 def prepare(spark: SparkSession, settings: PrepareSettings, laps: Laps | None = None) -> DatasetRecord:
