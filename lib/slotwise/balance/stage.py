@@ -82,7 +82,7 @@ def _ranked(known: DataFrame, settings: PrepareSettings) -> DataFrame:
     quotas = split_quotas(settings.per_class, settings.split) if settings.per_class else {}
     quota = _lookup(quotas, F.col("split")) if quotas else F.lit(2**31 - 1)
     over = F.col("status").isNull() & (F.col("rank") > quota)
-    return ranked.withColumn("quota", quota).withColumn("status", F.when(over, Status.SPARE.value).otherwise(F.col("status")))
+    return ranked.withColumns({"quota": quota, "status": F.when(over, Status.SPARE.value).otherwise(F.col("status"))})
 
 
 def _lookup(table: Mapping[str, int], key: Column | None = None) -> Column:

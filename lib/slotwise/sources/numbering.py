@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 # What `placed` adds to a table that was just read; `numbered` takes it off again.
@@ -36,14 +36,14 @@ def numbered(spark: SparkSession, rows: DataFrame) -> DataFrame:
         offsets.append((block[_FILE], block[_START], row - block["first"], in_file - block["first"]))
         row, in_file = row + block["rows"], in_file + block["rows"]
     table = spark.createDataFrame(offsets, f"{_FILE} string, {_START} long, to_row long, to_place long")
-    shifted = rows.join(F.broadcast(table), [_FILE, _START]).withColumn("row", F.col(_PLACE) + F.col("to_row"))
-    return _named(shifted.withColumn("place", F.col(_PLACE) + F.col("to_place"))).drop("to_row", "to_place")
+    return _named(rows.join(F.broadcast(table), [_FILE, _START]), F.col(_PLACE) + F.col("to_row"), F.col(_PLACE) + F.col("to_place")).drop("to_row", "to_place")
 
 
 def numbered_already(rows: DataFrame) -> DataFrame:
     """As `numbered`, of rows that one task reads from one file: Spark's growing numbers begin with 0 then, and leave none out."""
-    return _named(rows.withColumn("row", F.col(_PLACE)).withColumn("place", F.col(_PLACE)))
+    return _named(rows, F.col(_PLACE), F.col(_PLACE))
 
 
-def _named(rows: DataFrame) -> DataFrame:
-    return rows.withColumn("file", F.element_at(F.split(_FILE, "/"), -1)).drop(_FILE, _START, _PLACE)
+def _named(rows: DataFrame, row: Column, place: Column) -> DataFrame:
+    file = F.element_at(F.split(_FILE, "/"), -1)
+    return rows.withColumns({"row": row, "place": place, "file": file}).drop(_FILE, _START, _PLACE)
