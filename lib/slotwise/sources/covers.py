@@ -43,9 +43,9 @@ def _judged(rows: DataFrame) -> DataFrame:
     status = (
         F.when(F.col("corrupt"), Status.MALFORMED_ROW.value)
         .when(F.col("url").isNull(), Status.MISSING_IMAGE.value)
-        .when(label.isNull(), Status.MISSING_CATEGORY.value)
+        .when(F.col("label").isNull(), Status.MISSING_CATEGORY.value)
     )
-    judged = rows.withColumns({"label": label, "status": status})
+    judged = rows.withColumn("label", label).withColumn("status", status)
     # Rows that are out already stand alone: together they would be one large group in one task.
     group = F.when(F.col("status").isNull(), F.col("url")).otherwise(F.col("row").cast("string"))
     earlier = F.row_number().over(Window.partitionBy(group).orderBy("row")) > 1
