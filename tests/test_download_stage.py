@@ -75,6 +75,8 @@ def test_every_candidate_has_one_row_and_a_second_run_asks_for_failures_only(spa
     again = {name for name in names if server.requests[name] != asked[name]}
     assert again == set(FAILURES)
     assert {name: row["image"] for name, row in second.items()} == {name: row["image"] for name, row in first.items()}
+    # What is known of a cached image is what its task has said.
+    assert [second[name] for name in names if name not in again] == [first[name] for name in names if name not in again]
 
 
 def test_with_everything_cached_no_request_is_made_and_another_size_is_fetched_anew(spark: SparkSession, server: FaultyServer, tmp_path: Path) -> None:
