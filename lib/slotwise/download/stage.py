@@ -73,7 +73,7 @@ def gather_urls(spark: SparkSession, candidates: DataFrame, number: int, setting
     """
     kept = cache.directory(_required(settings.cache, "cache"), _size(settings))
     wanted = candidates.select("id", "label", "split", cache.key_column("url").alias("key"), "url")
-    looked_up, missing = _looked_up(spark, wanted, number, kept, storage.join(staging, "wanted")) if storage.finished(kept) else (None, number)
+    looked_up, missing = _looked_up(spark, wanted, kept, storage.join(staging, "wanted")) if storage.finished(kept) else (None, number)
     if looked_up is not None:
         wanted = looked_up.where(F.col("file").isNull())
     with phase(spark, "download images"):
@@ -98,8 +98,8 @@ def gather_bytes(spark: SparkSession, candidates: DataFrame, number: int, settin
     return Gathered(gathered.drop("image"), Outcome(count, failed), gathered.where(F.col("status").isNull()).select("id", "image"))
 
 
-def _looked_up(spark: SparkSession, wanted: DataFrame, number: int, kept: str, target: str) -> tuple[DataFrame, int]:
-    """Adds to `number` wanted rows (with `key`) the `file` of the cache directory `kept` that has their image, and what is known of it.
+def _looked_up(spark: SparkSession, wanted: DataFrame, kept: str, target: str) -> tuple[DataFrame, int]:
+    """Adds to wanted rows (with `key`) the `file` of the cache directory `kept` that has their image, and what is known of it.
 
     Returns:
         the table, in which they are null where no file has the image, and how often that is.
