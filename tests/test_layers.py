@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from slotwise import models
+from slotwise.engines import arithmetic
 from slotwise.engines.engine import CONFUSION_CLASSES
 from slotwise.engines.tensorflow.collective import Slots, alone
 from slotwise.engines.tensorflow.evaluation import Evaluator
@@ -100,6 +102,103 @@ def test_halves_are_summed_in_single_precision(dtype: str, shape: tuple[int, ...
     rounded, exact = {0, 1, 6}, TOLERANCE["float32"]
     for number, (expected, found) in enumerate(zip(*outcomes, strict=True)):
         np.testing.assert_allclose(found, expected, rtol=2.0**-7 if number in rounded else 0, atol=0.02 if number in rounded else exact * np.abs(expected).max())
+
+
+@pytest.fixture(params=[0.5, 2.0], ids=["16 bits slower", "16 bits faster"])
+def speed_of_halves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(arithmetic, "speed", lambda dtype: request.param)
+    return float(request.param)
+
+
+def assert_rounded(found: tf.Tensor, exact: tf.Tensor, dtype: str) -> None:
+    """Each number is the nearest of its dtype, but for what the sums before were rounded to in float32."""
+    assert found.dtype == dtype
+    half_a_place = 2.0**-8 if dtype == "bfloat16" else 2.0**-11
+    np.testing.assert_allclose(tf.cast(found, tf.float64), exact, rtol=1.01 * half_a_place, atol=1e-5 * float(tf.reduce_max(tf.abs(exact))))
+
+
+@pytest.mark.usefixtures("speed_of_halves")
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_convolution_of_halves_rounds_its_results_alone(dtype: str, padding: str) -> None:
+    layer = FORMS[layers.Conv2D](6, 3, padding=padding, dtype=f"mixed_{dtype}")
+    layer.build((None, 9, 8, 5))
+    x = tf.cast(drawn(4, 9, 8, 5), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x)
+    upstream = tf.cast(drawn(*outputs.shape, seed=4), dtype)
+    of_image, of_kernel = tape.gradient(outputs, [x, layer.kernel.value], upstream)
+
+    kernel = tf.cast(tf.cast(layer.kernel.value, dtype), tf.float64)
+    exact_x = tf.cast(x, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([exact_x, kernel])
+        exact = tf.nn.conv2d(exact_x, kernel, 1, padding.upper())
+    exact_of_image, exact_of_kernel = tape.gradient(exact, [exact_x, kernel], tf.cast(upstream, tf.float64))
+    assert_rounded(outputs, exact, dtype)
+    assert_rounded(of_image, exact_of_image, dtype)
+    assert_rounded(tf.cast(of_kernel, dtype), exact_of_kernel, dtype)
+
+
+@pytest.mark.parametrize("shape", [(12, 5, 4, 3), (3, 64, 64, 8)], ids=["as it is", "compiled"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_what_a_normalisation_of_halves_keeps_in_float32_has_no_more_digits(dtype: str, shape: tuple[int, ...]) -> None:
+    layer = SlotBatchNormalization(dtype=f"mixed_{dtype}")
+    layer.context, layer.gives_float32, layer.autocast = context_of(some_keys(shape[0])), True, False
+    layer.build(shape)
+    for training in (True, False):
+        outputs = layer(drawn(*shape), training=training)
+        assert outputs.dtype == "float32"
+        np.testing.assert_array_equal(outputs, tf.cast(tf.cast(outputs, dtype), tf.float32))
+
+
+def spy_on_products(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The dtypes that images are convolved in from now on."""
+    dtypes: list[str] = []
+    convolve = layers.Conv2D.convolution_op
+
+    def spied(self: layers.Conv2D, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        dtypes.append(inputs.dtype.name)
+        return convolve(self, inputs, kernel)
+
+    monkeypatch.setattr(layers.Conv2D, "convolution_op", spied)
+    return dtypes
+
+
+def convolved_for_two() -> keras.Model:
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3)(inputs)
+    both = layers.Concatenate()([layers.Flatten()(layers.BatchNormalization()(x)), layers.Flatten()(x)])
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(both))
+
+
+@pytest.mark.parametrize("build", [lambda: conv_block(layers.MaxPooling2D(), layers.ReLU()), lambda: conv_block(layers.ReLU()), convolved_for_two], ids=["pooled", "as it is", "two followers"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_training_in_halves_is_near_the_one_in_float32(
+    dtype: str, build: Callable[[], keras.Model], speed_of_halves: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convolved, found = spy_on_products(monkeypatch), []
+    for policy in ("float32", f"mixed_{dtype}"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = build()
+            model.set_weights([drawn(*weight.shape, seed=number).numpy() ** (1 + (weight.ndim == 1)) / 5 for number, weight in enumerate(model.get_weights())])
+            copy, context = training_copy(model, ALONE, FORMS)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        # The gradient of a bias before a normalisation is nothing but rounding.
+        values = [variable.value for variable in copy.trainable_variables if not re.search(r"conv2d\w*/bias$", variable.path)]
+        x = drawn(5, *model.input_shape[1:])
+        with tf.GradientTape() as tape, context.samples(some_keys(5)):
+            tape.watch(values)
+            logits = copy(x, training=True)
+            loss = tf.reduce_mean(tf.cast(logits, tf.float32) ** 2)
+        found.append([logits, *tape.gradient(loss, values), *copy.non_trainable_variables, copy(x, training=False)])
+        assert logits.dtype == copy.compute_dtype
+    assert convolved == ["float32", "float32", *["float32" if speed_of_halves < 1 else dtype] * 2]
+    for expected, half in zip(*([np.asarray(tf.cast(tf.convert_to_tensor(value), tf.float32)) for value in each] for each in found), strict=True):
+        np.testing.assert_allclose(half, expected, rtol=0, atol=0.03 * np.abs(expected).max())
 
 
 @given(st.integers(1, 100_000), st.integers(1, 2_000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import keras
 
 from slotwise.engines.timing import median_seconds
@@ -12,20 +14,26 @@ _SIDE, _TURNS = 512, 5
 _SLOWER = 0.9
 
 
+@cache
 def speed(dtype: str) -> float:
     """How many products of two 512 x 512 matrices this process makes in `dtype` in the time of one in float32, by the engine's own kernels; takes some ms."""
     return _seconds("float32") / _seconds(dtype)
+
+
+def is_slow(dtype: str) -> bool:
+    """Whether this process multiplies 16-bit numbers of a dtype slower than those of float32; False of any other dtype."""
+    return dtype in ("bfloat16", "float16") and speed(dtype) < _SLOWER
 
 
 def advice(dtype: str, speed: float) -> str | None:
     """What to say of a training in `dtype`, if anything.
 
     >>> advice("bfloat16", 0.534)
-    'this machine multiplies bfloat16 at 0.53 of the speed of float32: --precision float32 is likely to train faster'
+    'this machine multiplies bfloat16 at 0.53 of the speed of float32: --precision float32 is likely to train as fast or faster'
     >>> advice("bfloat16", 1.9) is None
     True
     """
-    return f"this machine multiplies {dtype} at {speed:.2f} of the speed of float32: --precision float32 is likely to train faster" if speed < _SLOWER else None
+    return f"this machine multiplies {dtype} at {speed:.2f} of the speed of float32: --precision float32 is likely to train as fast or faster" if speed < _SLOWER else None
 
 
 def _seconds(dtype: str) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from slotwise.engines import arithmetic
 from slotwise.engines.engine import Forms
 from slotwise.errors import UsageError
 
@@ -69,6 +70,7 @@ def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.M
     # An engine whose batch normalisation can pool is spared most of its work.
     poolings = _poolings(model) if hasattr(forms.get(keras.layers.BatchNormalization), "pooling") else {}
     moved = {id(pooling) for pooling in poolings.values()}
+    givers, takers = _kept_in_float32(model) if hasattr(forms.get(keras.layers.Conv2D), "gives_float32") else (set(), set())
     count = 0
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -78,13 +80,18 @@ def training_copy(model: keras.Model, slots: Any, forms: Forms) -> tuple[keras.M
             return type(layer).from_config({**config, "activation": "linear"})
         _check(layer)
         if id(layer) in moved:
-            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
-        swapped: Any = forms.get(type(layer), type(layer)).from_config(config)
+            swapped: Any = keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        else:
+            swapped = forms.get(type(layer), type(layer)).from_config(config)
         if type(layer) in forms:
             swapped.context = context
         if id(layer) in poolings:
             pooling = poolings[id(layer)]
             swapped.pooling = Pooling(pooling.pool_size, pooling.strides, pooling.padding)
+        if id(layer) in givers:
+            swapped.gives_float32 = True
+        if id(layer) in takers:
+            swapped.autocast = False
         if type(layer) is keras.layers.Dropout:
             swapped.number = count = count + 1
         return swapped
@@ -107,6 +114,24 @@ def _poolings(model: keras.Model) -> dict[int, keras.layers.MaxPooling2D]:
     return found
 
 
+def _kept_in_float32(model: keras.Model) -> tuple[set[int], set[int]]:
+    """Ids of the layers that may give 16-bit numbers in float32, and of those that then take them so.
+
+    Where convolutions compute in float32, for 16 bits are slower, nothing between them and the normalisations next to them is narrowed and widened again.
+    """
+    givers: set[int] = set()
+    takers: set[int] = set()
+    for layer in model._flatten_layers(include_self=False):
+        chain = [layer]
+        while (follower := _only_follower(chain[-1])) is not None and (len(chain) == 1 or _selects(chain[-1])):
+            chain.append(follower)
+        ends = {type(chain[0]), type(chain[-1])}
+        if ends == {keras.layers.Conv2D, keras.layers.BatchNormalization} and len({each.compute_dtype for each in chain}) == 1 and arithmetic.is_slow(layer.compute_dtype):
+            givers.add(id(layer))
+            takers.update(id(each) for each in chain[1:])
+    return givers, takers
+
+
 def _only_follower(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """The layer that takes all that a layer gives and nothing else, if there is one."""
     followers = {id(node.operation): node.operation for node in layer._outbound_nodes}
@@ -114,6 +139,11 @@ def _only_follower(layer: keras.layers.Layer) -> keras.layers.Layer | None:
         return None
     (follower,) = followers.values()
     return follower if all(parent.operation is layer for node in follower._inbound_nodes for parent in node.parent_nodes) else None
+
+
+def _selects(layer: keras.layers.Layer) -> bool:
+    """Whether a layer gives of its numbers some as they are, which are no longer than before."""
+    return type(layer) in (keras.layers.ReLU, keras.layers.MaxPooling2D) or (type(layer) is keras.layers.Activation and layer.activation is keras.activations.relu)
 
 
 def _is_relu(layer: keras.layers.Layer) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from slotwise.engines import arithmetic
 from slotwise.engines.engine import Forms
 from slotwise.engines.tensorflow.compiled import one_loop
 from slotwise.engines.tensorflow.normalisation import normalise, pooled
@@ -23,21 +24,27 @@ def presence(context: SlotContext, dtype: tf.DType) -> tf.Tensor:
 
 
 class SlotBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation whose statistics are those of the whole global batch, with the max pooling that follows it."""
+    """Batch normalisation whose statistics are those of the whole global batch, with the max pooling that follows it.
+
+    Where it `gives_float32`, outputs of 16 bits are rounded as ever, and kept in float32.
+    """
 
     context: SlotContext
     pooling: Pooling | None = None
+    gives_float32 = False
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return self.pooling.output_shape(input_shape) if self.pooling else input_shape
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
+        dtype = tf.as_dtype(self.compute_dtype)
+        kept_in = tf.float32 if self.gives_float32 else dtype
         if not (training and self.trainable):
-            return pooled(super().call(inputs, training=False), self.pooling)
+            return tf.cast(pooled(super().call(inputs, training=False), self.pooling), kept_in)
         gamma = tf.convert_to_tensor(self.gamma if self.scale else tf.ones_like(self.moving_mean))
         beta = tf.convert_to_tensor(self.beta if self.center else tf.zeros_like(self.moving_mean))
         outputs, mean, variance = normalise(
-            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype), self.pooling
+            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype), self.pooling, dtype, kept_in
         )
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
@@ -62,7 +69,30 @@ class SlotDropout(keras.layers.Dropout):
         return tf.custom_gradient(lambda values: (dropped(values), dropped))(inputs)
 
 
-FORMS: Forms = {keras.layers.BatchNormalization: SlotBatchNormalization, keras.layers.Dropout: SlotDropout}
+class WideningConv2D(keras.layers.Conv2D):
+    """A convolution that makes float32 of 16-bit numbers first, where this machine multiplies those faster.
+
+    Their products are exact in float32, and instructions for 16 bits add them up in float32 too, so that only the order of additions differs.
+    Where it `gives_float32`, these sums are not rounded to 16 bits.
+    """
+
+    gives_float32 = False
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        self._widens = arithmetic.is_slow(self.compute_dtype)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        outputs = super().call(inputs)
+        return outputs if self.gives_float32 else tf.cast(outputs, self.compute_dtype)
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
+        if self._widens:
+            inputs, kernel = tf.cast(inputs, tf.float32), tf.cast(tf.cast(kernel, self.compute_dtype), tf.float32)
+        return super().convolution_op(inputs, kernel)
+
+
+FORMS: Forms = {keras.layers.BatchNormalization: SlotBatchNormalization, keras.layers.Conv2D: WideningConv2D, keras.layers.Dropout: SlotDropout}
 
 
 @one_loop(_WORTH_COMPILING)

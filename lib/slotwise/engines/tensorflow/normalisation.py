@@ -30,7 +30,15 @@ _BLOCK_VALUES = range(1 << 13, (1 << 17) + 1)
 
 
 def normalise(
-    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, slots: Slots, present: tf.Tensor, pooling: Pooling | None = None
+    inputs: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    epsilon: float,
+    slots: Slots,
+    present: tf.Tensor,
+    pooling: Pooling | None = None,
+    rounded_to: tf.DType | None = None,
+    kept_in: tf.DType | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalises by the statistics of the global batch.
 
@@ -41,10 +49,15 @@ def normalise(
         slots: those that share the batch; all of them call this in the same order.
         present: scalar like gamma: 1, or 0 on a slot whose inputs stand in for none and count for nothing.
         pooling: what is done to the outputs, for inputs [local batch, height, width, channels].
+        rounded_to: the dtype that the outputs have no more digits than; the inputs' own if not said.
+        kept_in: the dtype of the outputs; if not said, the one that they are rounded to.
 
     Returns:
         outputs, of the inputs' shape or pooled; mean and (biased) variance of the global batch, [channels].
     """
+
+    rounded_to = rounded_to or inputs.dtype
+    kept_in = kept_in or rounded_to
 
     @tf.custom_gradient
     def function(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):  # type: ignore[no-untyped-def]
@@ -53,7 +66,7 @@ def normalise(
         maxima = pooled(signed, pooling)
         total, mean, variance = global_statistics(x, slots, present)
         inverse = tf.math.rsqrt(variance + tf.constant(epsilon, variance.dtype))
-        outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean)
+        outputs = _linear(maxima, sign * gamma * inverse, beta - gamma * inverse * mean, rounded_to, kept_in)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             local_beta, with_maxima = _two_sums(_gradient_terms, sign * mean, upstream, maxima)
@@ -169,8 +182,8 @@ def _gradient_terms(upstream: tf.Tensor, x: tf.Tensor, mean: tf.Tensor) -> tuple
 
 
 @one_loop(_WORTH_COMPILING)
-def _linear(x: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.cast(x, slope.dtype) * slope + offset, x.dtype)
+def _linear(x: tf.Tensor, slope: tf.Tensor, offset: tf.Tensor, rounded_to: tf.DType, kept_in: tf.DType) -> tf.Tensor:
+    return tf.cast(tf.cast(tf.cast(x, slope.dtype) * slope + offset, rounded_to), kept_in)
 
 
 @one_loop(_WORTH_COMPILING)
@@ -188,5 +201,5 @@ def _pooled_gradient(upstream: tf.Tensor, x: tf.Tensor, maxima: tf.Tensor, pooli
     if pooling is None:
         return upstream
     return tf.raw_ops.MaxPoolGrad(
-        orig_input=x, orig_output=maxima, grad=upstream, ksize=[1, *pooling.size, 1], strides=[1, *pooling.strides, 1], padding=pooling.padding.upper()
+        orig_input=x, orig_output=maxima, grad=tf.cast(upstream, x.dtype), ksize=[1, *pooling.size, 1], strides=[1, *pooling.strides, 1], padding=pooling.padding.upper()
     )  # fmt: skip
