@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -153,17 +154,39 @@ def test_what_a_normalisation_of_halves_keeps_in_float32_has_no_more_digits(dtyp
         np.testing.assert_array_equal(outputs, tf.cast(tf.cast(outputs, dtype), tf.float32))
 
 
-def spy_on_products(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The dtypes that images are convolved in from now on."""
-    dtypes: list[str] = []
+def spy_on_products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """What is convolved from now on, images and kernels."""
+    convolved: list[tuple[tf.Tensor, tf.Tensor]] = []
     convolve = layers.Conv2D.convolution_op
 
     def spied(self: layers.Conv2D, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        dtypes.append(inputs.dtype.name)
+        convolved.append((inputs, tf.convert_to_tensor(kernel)))
         return convolve(self, inputs, kernel)
 
     monkeypatch.setattr(layers.Conv2D, "convolution_op", spied)
-    return dtypes
+    return convolved
+
+
+@pytest.fixture(params=["bfloat16", "float16"])
+def half(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Models are built for 16 bits of this kind."""
+    keras.config.set_dtype_policy(f"mixed_{request.param}")
+    yield request.param
+    keras.config.set_dtype_policy("float32")
+
+
+def test_what_is_multiplied_has_16_bits_whatever_it_is_multiplied_in(half: str, speed_of_halves: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = (layers.ReLU(), layers.Conv2D(5, 3, use_bias=False), layers.BatchNormalization())
+    leaky = (layers.ReLU(negative_slope=0.3), layers.Conv2D(4, 1), layers.Activation("relu"), layers.BatchNormalization(), layers.LeakyReLU(0.2), layers.Conv2D(4, 1))
+    copy, context = training_copy(conv_block(*block, layers.MaxPooling2D(), *leaky), ALONE, FORMS)
+    convolved = spy_on_products(monkeypatch)
+    with context.samples(some_keys(6)):
+        copy(drawn(6, 8, 8, 3), training=True)
+    copy(drawn(6, 8, 8, 3), training=False)
+    assert len(convolved) == 2 * 4
+    for values in itertools.chain(*convolved):
+        assert values.dtype == ("float32" if speed_of_halves < 1 else half)
+        np.testing.assert_array_equal(tf.cast(values, tf.float32), tf.cast(tf.cast(values, half), tf.float32))
 
 
 def convolved_for_two() -> keras.Model:
@@ -175,10 +198,9 @@ def convolved_for_two() -> keras.Model:
 
 @pytest.mark.parametrize("build", [lambda: conv_block(layers.MaxPooling2D(), layers.ReLU()), lambda: conv_block(layers.ReLU()), convolved_for_two], ids=["pooled", "as it is", "two followers"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_training_in_halves_is_near_the_one_in_float32(
-    dtype: str, build: Callable[[], keras.Model], speed_of_halves: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convolved, found = spy_on_products(monkeypatch), []
+@pytest.mark.usefixtures("speed_of_halves")
+def test_a_training_in_halves_is_near_the_one_in_float32(dtype: str, build: Callable[[], keras.Model]) -> None:
+    found = []
     for policy in ("float32", f"mixed_{dtype}"):
         keras.config.set_dtype_policy(policy)
         try:
@@ -196,7 +218,6 @@ def test_a_training_in_halves_is_near_the_one_in_float32(
             loss = tf.reduce_mean(tf.cast(logits, tf.float32) ** 2)
         found.append([logits, *tape.gradient(loss, values), *copy.non_trainable_variables, copy(x, training=False)])
         assert logits.dtype == copy.compute_dtype
-    assert convolved == ["float32", "float32", *["float32" if speed_of_halves < 1 else dtype] * 2]
     for expected, half in zip(*([np.asarray(tf.cast(tf.convert_to_tensor(value), tf.float32)) for value in each] for each in found), strict=True):
         np.testing.assert_allclose(half, expected, rtol=0, atol=0.03 * np.abs(expected).max())
 

@@ -19,6 +19,8 @@ from slotwise.errors import UsageError
 # Of the hash that draws dropout masks, so that every engine draws the same.
 HASH_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 
+_CONVOLUTION_AND_NORMALISATION = {keras.layers.Conv2D, keras.layers.BatchNormalization}
+
 
 class SlotContext:
     """What swapped layers need of the step they are called in: the slots, and the keys of the local samples (int64 [b]).
@@ -122,13 +124,13 @@ def _kept_in_float32(model: keras.Model) -> tuple[set[int], set[int]]:
     givers: set[int] = set()
     takers: set[int] = set()
     for layer in model._flatten_layers(include_self=False):
-        chain = [layer]
-        while (follower := _only_follower(chain[-1])) is not None and (len(chain) == 1 or _selects(chain[-1])):
-            chain.append(follower)
-        ends = {type(chain[0]), type(chain[-1])}
-        if ends == {keras.layers.Conv2D, keras.layers.BatchNormalization} and len({each.compute_dtype for each in chain}) == 1 and arithmetic.is_slow(layer.compute_dtype):
+        after = [_only_follower(layer)]
+        while after[-1] is not None and _selects(after[-1]):
+            after.append(_only_follower(after[-1]))
+        are_alike = all(each is not None and each.compute_dtype == layer.compute_dtype for each in after)
+        if {type(layer), type(after[-1])} == _CONVOLUTION_AND_NORMALISATION and are_alike and arithmetic.is_slow(layer.compute_dtype):
             givers.add(id(layer))
-            takers.update(id(each) for each in chain[1:])
+            takers.update(id(each) for each in after)
     return givers, takers
 
 
@@ -142,8 +144,8 @@ def _only_follower(layer: keras.layers.Layer) -> keras.layers.Layer | None:
 
 
 def _selects(layer: keras.layers.Layer) -> bool:
-    """Whether a layer gives of its numbers some as they are, which are no longer than before."""
-    return type(layer) in (keras.layers.ReLU, keras.layers.MaxPooling2D) or (type(layer) is keras.layers.Activation and layer.activation is keras.activations.relu)
+    """Whether a layer gives some of its numbers as they are, so that none has more digits than before."""
+    return type(layer) is keras.layers.MaxPooling2D or (_is_relu(layer) and not getattr(layer, "negative_slope", 0.0))
 
 
 def _is_relu(layer: keras.layers.Layer) -> bool:
