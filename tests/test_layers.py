@@ -218,8 +218,8 @@ def test_a_training_in_halves_is_near_the_one_in_float32(dtype: str, build: Call
             loss = tf.reduce_mean(tf.cast(logits, tf.float32) ** 2)
         found.append([logits, *tape.gradient(loss, values), *copy.non_trainable_variables, copy(x, training=False)])
         assert logits.dtype == copy.compute_dtype
-    for expected, half in zip(*([np.asarray(tf.cast(tf.convert_to_tensor(value), tf.float32)) for value in each] for each in found), strict=True):
-        np.testing.assert_allclose(half, expected, rtol=0, atol=0.03 * np.abs(expected).max())
+    for expected, of_16_bits in zip(*([np.asarray(tf.cast(tf.convert_to_tensor(value), tf.float32)) for value in each] for each in found), strict=True):
+        np.testing.assert_allclose(of_16_bits, expected, rtol=0, atol=0.03 * np.abs(expected).max())
 
 
 @given(st.integers(1, 100_000), st.integers(1, 2_000))

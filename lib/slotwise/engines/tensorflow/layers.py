@@ -44,8 +44,9 @@ class SlotBatchNormalization(keras.layers.BatchNormalization):
         gamma = tf.convert_to_tensor(self.gamma if self.scale else tf.ones_like(self.moving_mean))
         beta = tf.convert_to_tensor(self.beta if self.center else tf.zeros_like(self.moving_mean))
         outputs, mean, variance = normalise(
-            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype), self.pooling, dtype, kept_in
-        )
+            inputs, gamma, beta, self.epsilon, self.context.slots, presence(self.context, gamma.dtype), self.pooling,
+            rounded_to=dtype, kept_in=kept_in,
+        )  # fmt: skip
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
         return outputs
