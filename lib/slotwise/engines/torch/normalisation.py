@@ -74,10 +74,12 @@ def global_statistics(x: torch.Tensor, dtype: torch.dtype, slots: Slots, present
     """Rows of all slots together, and their mean and biased variance for each channel."""
     channels = x.shape[1]
     unused = torch.zeros(2, channels, dtype=dtype, device=x.device)
-    mean, variance = torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0)
-    count = torch.full([1], x.numel() // channels, dtype=dtype, device=x.device)
+    # In double precision, so that a variance much smaller than the mean is not lost to rounding.
+    mean, variance = (part.double() for part in torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0))
+    count = torch.full([1], x.numel() // channels, dtype=torch.float64, device=x.device)
     sums = torch.cat([torch.cat([mean, variance + mean * mean]) * count, count])
     sums = slots.sum(sums if present else torch.zeros_like(sums))
     total = sums[-1]
     mean = sums[:channels] / total
-    return total, mean, (sums[channels:-1] / total - mean * mean).clamp_min(0.0)
+    variance = (sums[channels:-1] / total - mean * mean).clamp_min(0.0)
+    return total.to(dtype), mean.to(dtype), variance.to(dtype)
