@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -25,9 +26,12 @@ from slotwise.engines.tensorflow.optimizers import FusedAdam
 from slotwise.engines.tensorflow.step import TrainingStep, buckets
 from slotwise.engines.training_copy import Pooling, SlotContext, training_copy
 from slotwise.errors import UsageError
+from slotwise.evaluation.scores import softmax
 from slotwise.feed.pipeline import NO_SAMPLE, Batch
+from slotwise.inference.classifier import Classifier
 
 ALONE = alone()
+IMAGES = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), np.uint8)
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 
 
@@ -85,6 +89,18 @@ def test_normalisation_is_that_of_keras(dtype: str, shape: tuple[int, ...], opti
             layer.context = context_of(some_keys(shape[0]))
         outcomes.append(outcome(layer, layer, x, upstream))
     assert_alike(*outcomes, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shape", [(64, 8, 8, 3), (3, 64, 64, 8)], ids=["as it is", "compiled"])
+def test_a_variance_much_smaller_than_the_mean_is_not_lost_to_rounding(shape: tuple[int, ...]) -> None:
+    x = 1000.0 + 0.1 * drawn(*shape)
+    layer = SlotBatchNormalization(momentum=0.0)
+    layer.context = context_of(some_keys(shape[0]))
+    layer.build(shape)
+    layer(x, training=True)
+    exact = tf.cast(x, tf.float64).numpy().reshape(-1, shape[-1])
+    np.testing.assert_allclose(layer.moving_variance, exact.var(0), rtol=1e-3)
+    np.testing.assert_allclose(layer.moving_mean, exact.mean(0), atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -187,6 +203,16 @@ def test_what_is_multiplied_has_16_bits_whatever_it_is_multiplied_in(half: str, 
     for values in itertools.chain(*convolved):
         assert values.dtype == ("float32" if speed_of_halves < 1 else half)
         np.testing.assert_array_equal(tf.cast(values, tf.float32), tf.cast(tf.cast(values, half), tf.float32))
+
+
+def test_a_trained_model_classifies_by_the_convolutions_that_it_was_trained_by(half: str, speed_of_halves: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = conv_block(layers.ReLU(), layers.Conv2D(5, 3, use_bias=False), layers.BatchNormalization())
+    model.save(tmp_path / "model.keras")
+    convolved = spy_on_products(monkeypatch)
+    found = Classifier((tmp_path / "model.keras").read_bytes(), (8, 8, 3), 3).logits([tf.io.encode_jpeg(image).numpy() for image in IMAGES])
+    assert [[values.dtype.name for values in pair] for pair in convolved] == [["float32" if speed_of_halves < 1 else half] * 2] * 2
+    decoded = np.stack([tf.io.decode_jpeg(tf.io.encode_jpeg(image), dct_method="INTEGER_ACCURATE") for image in IMAGES])
+    np.testing.assert_allclose(softmax(found), tf.cast(model(decoded, training=False), tf.float64), atol=0.05)
 
 
 def convolved_for_two() -> keras.Model:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from slotwise.engines.tensorflow.layers import WideningConv2D
 from slotwise.engines.training_copy import training_copy
 from slotwise.errors import DataError
 from slotwise.evaluation.scores import Scores
@@ -31,8 +32,8 @@ class Classifier:
 
     def __init__(self, content: bytes, image_shape: tuple[int, int, int], classes: int) -> None:
         model = load_keras(content, image_shape, classes)
-        # The loss of logits is exact where a probability is too small for its type.
-        self._model, _ = training_copy(model, None, {})
+        # The loss of logits is exact where a probability is too small for its type. Convolutions are those of training.
+        self._model, _ = training_copy(model, None, {keras.layers.Conv2D: WideningConv2D})
         self._image_shape = image_shape
         self._logits = tf.function(self._traced_logits, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
