@@ -32,6 +32,7 @@ IN_TORCH = """
 import json, sys
 import keras, torch
 from keras import layers
+from slotwise.engines import arithmetic
 from slotwise.engines.torch.collective import Slots
 from slotwise.engines.torch.layers import FORMS, keep_mask
 from slotwise.engines.torch.normalisation import normalise
@@ -58,6 +59,19 @@ def difference(layer, shape):
         outcomes.append([outputs, *torch.autograd.grad(outputs, [image, *weights], upstream)])
     return max(float((one - other).abs().max() / one.abs().max()) for one, other in zip(*outcomes, strict=True))
 
+def convolved_in_halves(speed):
+    arithmetic.speed = lambda dtype: speed
+    layer = FORMS[layers.Conv2D](4, 3, padding="same", use_bias=False, dtype="mixed_bfloat16")
+    image = torch.randn(2, 11, 14, 6).bfloat16()
+    layer.build(image.shape)
+    multiplied, convolve = [], torch.nn.functional.conv2d
+    torch.nn.functional.conv2d = lambda image, kernel, *rest: (multiplied.append([str(image.dtype), str(kernel.dtype)]), convolve(image, kernel, *rest))[1]
+    outputs = layer(image)
+    torch.nn.functional.conv2d = convolve
+    kernel = layer.kernel.value.bfloat16().double()
+    exact = convolve(image.double().permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding=1).permute(0, 2, 3, 1)
+    return [str(outputs.dtype), multiplied, float(((outputs.double() - exact).abs() / (exact.abs() + 1e-3)).max())]
+
 shape = (2, 11, 14, 6)
 found = {}
 for padding in ("same", "valid"):
@@ -69,7 +83,7 @@ found["dilated"] = difference(layers.Conv2D(4, 3, padding="same", dilation_rate=
 found["groups"] = difference(layers.Conv2D(4, 3, padding="same", groups=2), shape)
 keys = torch.tensor(json.loads(sys.argv[1]))
 masks = [keep_mask(keys, torch.Size([5, 3]), rate, layer).int().tolist() for rate, layer in ((0.25, 1), (0.5, 7))]
-print(json.dumps([found, masks, normalised_far_from_zero()]))
+print(json.dumps([found, masks, normalised_far_from_zero(), [convolved_in_halves(speed) for speed in (0.5, 2.0)]]))
 """
 KEYS = [0, 1, 2**62 - 1, 123_456_789_012_345_678, 2**31, 2**32]
 
@@ -78,10 +92,13 @@ def test_its_layers_are_those_of_keras_and_its_masks_those_of_tensorflow() -> No
     environment = {**os.environ, "KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-c", IN_TORCH, json.dumps(KEYS)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-4000:]
-    differences, masks, (of_variance, of_mean) = json.loads(done.stdout.splitlines()[-1])
+    differences, masks, (of_variance, of_mean), halves = json.loads(done.stdout.splitlines()[-1])
     assert {name: share for name, share in differences.items() if share > 1e-5} == {}
     # PyTorch's own kernel adds up in single precision, whose steps at 1,000 are of 6e-5.
     assert of_variance < 1e-3 and of_mean < 2e-3
+    for (dtype, multiplied, rounding), where in zip(halves, ("float32", "bfloat16"), strict=True):
+        assert (dtype, multiplied) == ("torch.bfloat16", [[f"torch.{where}"] * 2])
+        assert rounding < 1.01 * 2**-8
     for mask, (rate, layer) in zip(masks, ((0.25, 1), (0.5, 7)), strict=True):
         expected = _keep_mask(tf.constant(KEYS, tf.int64), tf.TensorShape([5, 3]), rate, layer)
         np.testing.assert_array_equal(np.array(mask, bool), expected.numpy())

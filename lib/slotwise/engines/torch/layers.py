@@ -12,6 +12,7 @@ import keras
 import torch
 from torch.nn import functional
 
+from slotwise.engines import arithmetic
 from slotwise.engines.engine import Forms
 from slotwise.engines.torch.normalisation import by_channel, normalise
 from slotwise.engines.training_copy import HASH_MULTIPLIERS, SlotContext
@@ -51,7 +52,7 @@ class SlotDropout(keras.layers.Dropout):
 
 
 class ChannelsLastConv2D(keras.layers.Conv2D):
-    """A convolution on PyTorch's own kernel, without copies."""
+    """A convolution on PyTorch's own kernel, without copies; like the TensorFlow engine's it computes in float32 where that is faster."""
 
     def convolution_op(self, inputs: torch.Tensor, kernel: Any) -> torch.Tensor:
         if self.data_format != "channels_last":
@@ -65,7 +66,10 @@ class ChannelsLastConv2D(keras.layers.Conv2D):
                 (top, bottom), (left, right) = around
                 image, padding = functional.pad(image, (left, right, top, bottom)), [0, 0]
         weights = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
-        return functional.conv2d(image, weights, None, self.strides, padding, self.dilation_rate, self.groups).permute(0, 2, 3, 1)
+        if arithmetic.is_slow(self.compute_dtype):
+            image, weights = image.float(), weights.float()
+        outputs = functional.conv2d(image, weights, None, self.strides, padding, self.dilation_rate, self.groups).permute(0, 2, 3, 1)
+        return outputs.to(inputs.dtype)
 
 
 class ChannelsLastMaxPooling2D(keras.layers.MaxPooling2D):
