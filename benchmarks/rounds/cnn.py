@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from benchmarks import in_step
 from benchmarks.data import dataset
 from benchmarks.machine import has_bfloat16
 from benchmarks.pairs import Claim, Contestants
@@ -37,6 +38,8 @@ def _tensorflow(model: str, data: str, epochs: int) -> Callable[[], AbstractCont
                 # A slot's work without the sums: what two slots could reach at the most.
                 "two half copies": lambda: copies_rate(half, 2, place),
                 "two slots, gRPC": lambda: slots_rate(settings, 2, place, hosts=range(2)),
+                "work in step": lambda: in_step.both_rates(meet=True),
+                "work apart": lambda: in_step.both_rates(meet=False),
                 "convolutions": rate_of("convolutions", "float32"),
                 "convolutions, bfloat16": rate_of("convolutions", "bfloat16"),
             }
@@ -93,6 +96,7 @@ ROUNDS = (
             Claim("two slots / one slot, simple, same global batch", 1.7, "two slots", ("one slot",)),
             Claim("two slots / two separate copies, simple", 0.9, "two slots", ("two copies",)),
             Claim("two separate copies with half the batch each / two separate copies, simple", None, "two half copies", ("two copies",)),
+            Claim("the same work on two cores in step / each for itself, with nothing exchanged", None, "work in step", ("work apart",)),
             Claim("two slots / two slots that sum over gRPC, simple", None, "two slots", ("two slots, gRPC",)),
         ),
         _tensorflow("simple", "cifar10", EPOCHS - 1),  # with 281 steps in an epoch, one after the first is enough
