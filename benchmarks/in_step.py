@@ -24,6 +24,7 @@ _WARM_UP = 100
 def both_rates(*, meet: bool) -> float:
     """Pieces per second of two processes together, each on a core of its own."""
     with ExitStack() as stack:
+        # Closed here once both have theirs, so that nobody waits for one that has failed.
         links = [stack.enter_context(link) for link in socket.socketpair()]
         processes = []
         for core, link in enumerate(links):
